@@ -1,0 +1,99 @@
+"""What a source must do (rule 39).
+
+A source names its splits and opens a reader over some of them. It never sees watermarks, keys or checkpoints: the engine
+keeps the positions and says where to start. A working source fits on one screen; `docs/write-a-source.md` walks through one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import pyarrow as pa
+
+Position: TypeAlias = "int | str | Mapping[str, int | str]"
+"""Where a split's reader stands: JSON, opaque to the engine. `None` in its place means from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to read now; poll again after `seconds`, or as soon as `fileno` is readable."""
+
+    seconds: float
+    fileno: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The split has no more rows, ever. A reader reports each split's end once."""
+
+    split: str
+
+
+PollResult: TypeAlias = "Sequence[tuple[str, pa.RecordBatch]] | Wait | Ended"
+
+
+class Reader(Protocol):
+    """An open source: owned by one worker, called from one thread."""
+
+    def poll(self, max_rows: int) -> PollResult:
+        """Rows that are at hand, one split per batch, in the split's order; never blocks on a quiet peer."""
+
+    def positions(self) -> Mapping[str, Position]:
+        """For every split it was opened with: where to go on after exactly the rows that `poll` has returned."""
+
+    def committed(self, positions: Mapping[str, Position]) -> None:
+        """These positions are durable: acknowledge them to the peer, where the peer wants that. May do nothing."""
+
+    def close(self) -> None:
+        """Release files and connections. Called once, also after an error."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where rows come from. Cheap to make, holds configuration only: it connects when it is opened."""
+
+    def schema(self) -> pa.Schema:
+        """The columns that it will read, before any push-down; asked while the flow is built. May read a file's header."""
+
+    def splits(self) -> Iterable[str]:
+        """Names of the parts that are read in order each, stable across calls and processes."""
+
+    def open(self, splits: Mapping[str, Position | None]) -> Reader:
+        """A reader over these splits, each from its position (`None`: from its beginning)."""
+
+    @property
+    def bounded(self) -> bool:
+        """True when every split ends and no new split can appear."""
+
+
+@runtime_checkable
+class ProjectableSource(Source, Protocol):
+    """A capability: reads only some of its columns."""
+
+    def project(self, columns: Sequence[str]) -> Source:
+        """The same source with only these columns, in this order. Called at most once, after `schema()`."""
+
+
+@runtime_checkable
+class FilterableSource(Source, Protocol):
+    """A capability: may skip rows that cannot pass."""
+
+    def filter(self, predicate: pa.compute.Expression) -> Source:
+        """The same source, which may leave out rows for which the predicate is false or null. Need not: it is a hint."""
+
+
+@runtime_checkable
+class TimedSource(Source, Protocol):
+    """A capability: knows a lower bound of a column in a split before it is opened (rule 2), so that windows need not wait."""
+
+    def min_value(self, split: str, column: str) -> pa.Scalar | None:
+        """A value not above any of the split's values in the column, from statistics; None when it is not known."""
+
+
+@runtime_checkable
+class SizedSource(Source, Protocol):
+    """A capability: knows how many rows there will be, for progress. None when it would have to read to know."""
+
+    def row_count(self) -> int | None: ...

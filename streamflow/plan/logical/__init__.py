@@ -1,0 +1,1 @@
+"""The logical graph: what the user's flow says, as immutable data, before anything is rewritten or placed."""

@@ -1,0 +1,179 @@
+"""The nodes of the logical graph: frozen dataclasses, equal when their parts are.
+
+Every node knows its inputs, its step's name (None until the user or `named` gives one), the user's source line, and the type of
+the stream it produces, computed and checked when the node is made: no schema question is left for run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from streamflow.connect.sink import Sink
+from streamflow.connect.source import Source
+from streamflow.errors import Location
+from streamflow.plan.logical.expr import Expr, RowFunction
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Session, Sliding, Tumbling
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBound:
+    """A visible column that holds the end (`length` 0) or start (`length` = size) of the window a row is the result of."""
+
+    column: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamType:
+    """What is known of a stream while the flow is built.
+
+    `schema`: the visible columns in order. `event_time`: rows carry `_time`. `changelog`: None for append-only rows, else the
+    changelog's key. `bounds`: see `WindowBound`.
+    """
+
+    schema: pa.Schema
+    event_time: bool = False
+    changelog: tuple[str, ...] | None = None
+    bounds: tuple[WindowBound, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    column: str
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An output column: its name and the expression over the input's columns."""
+
+    name: str
+    expr: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeBase:
+    type: StreamType
+    location: Location | None = field(default=None, compare=False)
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read(NodeBase):
+    source: Source
+    event_time: Expr | None = None
+    watermark: BoundedOutOfOrderness | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter(NodeBase):
+    input: Node
+    predicate: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project(NodeBase):
+    """select, with_columns, drop and rename: all the visible columns that come out, in order."""
+
+    input: Node
+    columns: tuple[Named, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapRows(NodeBase):
+    """`map(fn)`: one row in, one row of the function's record type out."""
+
+    input: Node
+    function: RowFunction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatMap(NodeBase):
+    input: Node
+    function: RowFunction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explode(NodeBase):
+    input: Node
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapBatches(NodeBase):
+    input: Node
+    function: Callable[[pa.RecordBatch], pa.RecordBatch]
+    max_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Union(NodeBase):
+    inputs: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithEventTime(NodeBase):
+    input: Node
+    event_time: Expr
+    watermark: BoundedOutOfOrderness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peek(NodeBase):
+    input: Node
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate(NodeBase):
+    """Keys, then a window's bounds, then aggregates.
+
+    `window` None: a running aggregate, whose output is a changelog. `Final`: an aggregate over fired windows' results, sent once.
+    """
+
+    input: Node
+    keys: tuple[str, ...]
+    window: Tumbling | Sliding | Session | Final | None
+    aggregates: tuple[Named, ...]
+    """Expressions over `AggregateCall` leaves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Top(NodeBase):
+    input: Node
+    keys: tuple[str, ...]
+    window: Tumbling | Sliding | Session | Final
+    n: int
+    by: tuple[SortKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes(NodeBase):
+    input: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write(NodeBase):
+    input: Node
+    sink: Sink
+
+
+Node: TypeAlias = (
+    "Read | Filter | Project | MapRows | FlatMap | Explode | MapBatches | Union | WithEventTime | Peek | Aggregate | Top"
+    " | Changes | Write"
+)
+
+
+def inputs(node: Node) -> tuple[Node, ...]:
+    """The nodes whose rows this one takes."""
+    match node:
+        case Read():
+            return ()
+        case Union():
+            return node.inputs
+        case _:
+            return (node.input,)
