@@ -56,27 +56,27 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeBase:
+class LogicalNode:
     type: StreamType
     location: Location | None = field(default=None, compare=False)
     name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read(NodeBase):
+class Read(LogicalNode):
     source: Source
     event_time: Expr | None = None
     watermark: BoundedOutOfOrderness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter(NodeBase):
+class Filter(LogicalNode):
     input: Node
     predicate: Expr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project(NodeBase):
+class Project(LogicalNode):
     """select, with_columns, drop and rename: all the visible columns that come out, in order."""
 
     input: Node
@@ -84,7 +84,7 @@ class Project(NodeBase):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MapRows(NodeBase):
+class MapRows(LogicalNode):
     """`map(fn)`: one row in, one row of the function's record type out."""
 
     input: Node
@@ -92,44 +92,44 @@ class MapRows(NodeBase):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlatMap(NodeBase):
+class FlatMap(LogicalNode):
     input: Node
     function: RowFunction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explode(NodeBase):
+class Explode(LogicalNode):
     input: Node
     column: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MapBatches(NodeBase):
+class MapBatches(LogicalNode):
     input: Node
     function: Callable[[pa.RecordBatch], pa.RecordBatch]
     max_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Union(NodeBase):
+class Union(LogicalNode):
     inputs: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithEventTime(NodeBase):
+class WithEventTime(LogicalNode):
     input: Node
     event_time: Expr
     watermark: BoundedOutOfOrderness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Peek(NodeBase):
+class Peek(LogicalNode):
     input: Node
     rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aggregate(NodeBase):
+class Aggregate(LogicalNode):
     """Keys, then a window's bounds, then aggregates.
 
     `window` None: a running aggregate, whose output is a changelog. `Final`: an aggregate over fired windows' results, sent once.
@@ -143,7 +143,7 @@ class Aggregate(NodeBase):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Top(NodeBase):
+class Top(LogicalNode):
     input: Node
     keys: tuple[str, ...]
     window: Tumbling | Sliding | Session | Final
@@ -152,12 +152,12 @@ class Top(NodeBase):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes(NodeBase):
+class Changes(LogicalNode):
     input: Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Write(NodeBase):
+class Write(LogicalNode):
     input: Node
     sink: Sink
 
