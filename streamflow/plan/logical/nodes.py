@@ -67,6 +67,10 @@ class Read(LogicalNode):
     source: Source
     event_time: Expr | None = None
     watermark: BoundedOutOfOrderness | None = None
+    columns: tuple[str, ...] | None = None
+    """The only columns that the plan needs; None is all. Set by a rule, never by the API."""
+    predicate: Expr | None = None
+    """Rows for which it is not true are not needed. Set by a rule, never by the API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,8 @@ class WithEventTime(LogicalNode):
     input: Node
     event_time: Expr
     watermark: BoundedOutOfOrderness
+    per_split: bool = False
+    """The watermark is generated per split of the one read upstream (rule 2). Set by a rule, never by the API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
