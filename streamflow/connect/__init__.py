@@ -1,0 +1,66 @@
+"""The contract with the outside, and what connectors are made of. Connectors, ours and third parties', import this package only."""
+
+from __future__ import annotations
+
+from streamflow.connect.canonical import canonical_schema, canonical_type, cast_array, cast_batch
+from streamflow.connect.changelog import visible_batch, visible_schema
+from streamflow.connect.schemas import schema_of
+from streamflow.connect.sink import (
+    Committable,
+    Committer,
+    Sink,
+    SinkContext,
+    TransactionalSink,
+    TransactionalWriter,
+    Writer,
+)
+from streamflow.connect.source import (
+    Ended,
+    FilterableSource,
+    PollResult,
+    Position,
+    ProjectableSource,
+    Reader,
+    SizedSource,
+    Source,
+    TimedSource,
+    Wait,
+)
+from streamflow.connect.units import parse_duration, parse_size
+from streamflow.errors import ConnectorError, DataError, Fatal, Retryable, SchemaError, StreamflowError, UserError
+
+__all__ = [
+    "Committable",
+    "Committer",
+    "ConnectorError",
+    "DataError",
+    "Ended",
+    "Fatal",
+    "FilterableSource",
+    "PollResult",
+    "Position",
+    "ProjectableSource",
+    "Reader",
+    "Retryable",
+    "SchemaError",
+    "Sink",
+    "SinkContext",
+    "SizedSource",
+    "Source",
+    "StreamflowError",
+    "TimedSource",
+    "TransactionalSink",
+    "TransactionalWriter",
+    "UserError",
+    "Wait",
+    "Writer",
+    "canonical_schema",
+    "canonical_type",
+    "cast_array",
+    "cast_batch",
+    "parse_duration",
+    "parse_size",
+    "schema_of",
+    "visible_batch",
+    "visible_schema",
+]

@@ -6,7 +6,7 @@ that has it publishes nothing before a checkpoint is complete, and everything ex
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -14,6 +14,11 @@ import pyarrow as pa
 
 Committable: TypeAlias = "Mapping[str, int | str]"
 """What `commit` needs to publish one prepared piece: JSON, kept in the checkpoint's manifest."""
+
+
+def stopped_clock() -> float:
+    """The clock of a context that was given none: no time passes."""
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,8 @@ class SinkContext:
     """The columns of every batch that will be written (changelogs start with `_change`, int8)."""
     key: tuple[str, ...] | None = None
     """The changelog's key; None for append-only rows."""
+    clock: Callable[[], float] = stopped_clock
+    """Seconds on the engine's monotonic clock: what rolling by time goes by, for a sink reads no clock of its own."""
 
 
 class Writer(Protocol):
