@@ -1,8 +1,8 @@
 """The partition hash: one 64-bit number per row, a function of the key's logical value alone (rules 16, 19).
 
 The same value hashes alike on every machine, in every run and version, whatever array it stands in: slices, offsets,
-validity bitmaps and the bytes under a null do not matter. Where state lives depends on it, so a change of any number below
-is a new `HASH_VERSION`, and a checkpoint of another version is refused.
+validity bitmaps and the bytes under a null do not matter. Where state lives depends on it, so a change of any number
+below is a new `HASH_VERSION`, and a checkpoint of another version is refused.
 
 Definition, all arithmetic modulo 2**64, with `mix(x)`: `x *= A; x ^= x >> 32; x *= B; x ^= x >> 32`:
 
@@ -161,9 +161,9 @@ def _bool(array: pa.Array) -> Hashes:
 
 def _float(dtype: npt.DTypeLike) -> Callable[[pa.Array], Hashes]:
     def hasher(array: pa.Array) -> Hashes:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # a signalling NaN
             values = _values(array, dtype).astype(np.float64)
-        values += 0.0  # -0.0 + 0.0 = 0.0
+            values += 0.0  # -0.0 + 0.0 = 0.0
         nan = np.isnan(values)
         if nan.any():
             values[nan] = _NAN
@@ -197,7 +197,7 @@ def _hash_bytes(data: pa.Buffer, starts: Ints, lengths: Ints) -> Hashes:
 
 
 def _word_sums(words: Hashes, at: Ints, left: Ints) -> Hashes:
-    """Per value (`left` bytes from byte `at` on): the sum over its words, a pass per word over all values that have it."""
+    """Per value (`left` bytes from byte `at` on) the sum over its words: a pass per word over the values that have it."""
     sums = np.zeros(len(at), dtype=np.uint64)
     rows: Ints | None = None  # which values are still read; None: all
     position = 0
