@@ -1,8 +1,8 @@
 """Rows <-> columns: the border that row functions cross.
 
-A `Shape` says how one value lies in Python and in Arrow. Going out, a column becomes a list by the fastest way its type has
-(numpy's `tolist`: 50 M ints/s, where `to_pylist` gives times at 0.6 M/s); going in, a list becomes a column of exactly the declared
-type, and a value that is not of that type is a `ValueError`, never a silent conversion.
+A `Shape` says how one value lies in Python and in Arrow. Going out, a column becomes a list by the fastest way its type
+has (numpy's `tolist`: 50 M ints/s, where `to_pylist` gives times at 0.6 M/s); going in, a list becomes a column of
+exactly the declared type, and a value that is not of that type is a `ValueError`, never a silent conversion.
 """
 
 from __future__ import annotations

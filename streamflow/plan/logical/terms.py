@@ -1,7 +1,7 @@
 """The terms of an expression: frozen dataclasses, equal when their parts are.
 
-A term says what is computed per row and names columns, never arrays. `typecheck.elaborate` finds its types, `plan.compile`
-makes the code that runs.
+A term says what is computed per row and names columns, never arrays. `typecheck.elaborate` finds its types,
+`plan.compile` makes the code that runs.
 
 >>> Call("mul", (Column("price"), Literal(2))) == Call("mul", (Column("price"), Literal(2)))
 True
@@ -91,8 +91,8 @@ class RowFunction:
     """A Python function that is called once per row.
 
     `parameters` are columns by name, passed in this order; `rest`: all other visible columns follow as keywords
-    (`**row`); `record`: the only argument is the whole row as this record, and `parameters` are its fields. `returns` is
-    what one call gives, `many`: it gives an iterable of these (`flat_map`).
+    (`**row`); `record`: the only argument is the whole row as this record, and `parameters` are its fields. `returns`
+    is what one call gives, `many`: it gives an iterable of these (`flat_map`).
     """
 
     function: Callable[..., Any]
