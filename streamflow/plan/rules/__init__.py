@@ -1,0 +1,22 @@
+"""The rules that rewrite a logical graph, in the order in which they run. Each is one pure function in a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streamflow.plan.rewrite import Graph
+from streamflow.plan.rules.aggregates import plain_aggregates
+from streamflow.plan.rules.event_time import time_per_split
+from streamflow.plan.rules.filters import push_filters
+from streamflow.plan.rules.projection import push_projection
+from streamflow.plan.rules.validate import validate
+
+RULES: tuple[Callable[[Graph], Graph], ...] = (time_per_split, plain_aggregates, push_filters, push_projection)
+
+
+def optimise(graph: Graph) -> Graph:
+    """Apply every rule once, and check after each that the graph still holds together."""
+    for rule in RULES:
+        graph = rule(graph)
+        validate(graph, after=rule.__name__)
+    return graph

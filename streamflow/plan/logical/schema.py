@@ -1,0 +1,22 @@
+"""From a stream's type to the schemas that expressions and operators see."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from streamflow.operators.events import CHANGE, CHANGE_TYPE, TIME, TIME_TYPE
+from streamflow.plan.logical.nodes import StreamType
+
+
+def expression_schema(kind: StreamType) -> pa.Schema:
+    """What an expression may name: the visible columns, then `_time` and `_change` where the stream has them."""
+    schema = kind.schema
+    if kind.event_time:
+        schema = schema.append(pa.field(TIME, TIME_TYPE))
+    if kind.changelog is not None:
+        schema = schema.append(pa.field(CHANGE, CHANGE_TYPE))
+    return schema
+
+
+physical_schema = expression_schema
+"""The columns of a batch on an edge: the same, in the same order."""

@@ -1,0 +1,111 @@
+"""The physical graph: which operators a worker runs, and how rows move between workers.
+
+Every worker runs one full copy of the flow (shared nothing). Nodes are cut into stages at the exchanges: a stage's nodes run
+chained in one task per worker; an edge between stages is a channel, from each worker to each (exchange) or to itself (forward).
+Stages are levels, so that the graph of tasks has no cycle and barriers can align.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from streamflow.connect.sink import Sink
+from streamflow.connect.source import Source
+from streamflow.errors import Location
+from streamflow.operators.base import Operator
+
+DEFAULT_KEY_GROUPS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSplits:
+    """Polled by the host. `schema`: the canonical columns of its batches."""
+
+    source: Source
+    schema: pa.Schema
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTimes:
+    """Adds `_time` and generates the watermark per split of the read `read` (a node id).
+
+    `min_time(source, split)`: a lower bound of the split's event times, in microseconds, or None (rule 2).
+    """
+
+    read: int
+    evaluate: Callable[[pa.RecordBatch], pa.Array]
+    bound: int
+    idle: int | None
+    min_time: Callable[[str], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An operator; `make` gives a fresh one."""
+
+    make: Callable[[], Operator]
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hands batches of the visible columns to a sink."""
+
+    sink: Sink
+    schema: pa.Schema
+    key: tuple[str, ...] | None
+
+
+Work: TypeAlias = "ReadSplits | SplitTimes | Run | Deliver"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """From node `source` into `port` of the node that holds it. `exchange`: the key columns, None for a forward edge."""
+
+    source: int
+    port: int = 0
+    exchange: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhysicalNode:
+    """`step` is shown to users and is the address of the node's state; `label` says what it does, for `streamflow plan`."""
+
+    id: int
+    step: str
+    label: str
+    location: Location | None
+    schema: pa.Schema
+    work: Work
+    edges: tuple[Edge, ...]
+    stage: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhysicalGraph:
+    """`nodes` stand in topological order and `nodes[i].id == i`."""
+
+    name: str
+    workers: int
+    key_groups: int
+    nodes: tuple[PhysicalNode, ...]
+
+    @property
+    def stages(self) -> int:
+        return 1 + max(node.stage for node in self.nodes)
+
+    def stage(self, index: int) -> tuple[PhysicalNode, ...]:
+        """The nodes of one stage, in topological order."""
+        return tuple(node for node in self.nodes if node.stage == index)
+
+    def reads(self) -> Mapping[int, ReadSplits]:
+        """The reads, by node id."""
+        return {node.id: node.work for node in self.nodes if isinstance(node.work, ReadSplits)}
+
+    def sinks(self) -> Mapping[int, Deliver]:
+        """The sinks, by node id."""
+        return {node.id: node.work for node in self.nodes if isinstance(node.work, Deliver)}

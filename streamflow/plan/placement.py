@@ -1,0 +1,311 @@
+"""From the optimised logical graph to the physical one: an operator for every node, an exchange wherever keys demand it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pyarrow as pa
+
+from streamflow.connect.source import FilterableSource, ProjectableSource, Source, TimedSource
+from streamflow.errors import Location
+from streamflow.kernels.aggregate import AggregateSpec
+from streamflow.kernels.windows import SlidingSlices
+from streamflow.operators.changes import ShowChanges
+from streamflow.operators.event_time import SetEventTime
+from streamflow.operators.running_aggregate import RunningAggregate
+from streamflow.operators.session import SessionAggregate
+from streamflow.operators.stateless import (
+    ApplyBatches,
+    Compute,
+    ExplodeList,
+    FlatMapRecords,
+    MapRecords,
+    PeekRows,
+    Where,
+)
+from streamflow.operators.top import SessionTop, WindowTop
+from streamflow.operators.union import Union as UnionOperator
+from streamflow.operators.window_aggregate import FinalBound, WindowAggregate, WindowPartial
+from streamflow.plan.compile import compile_expr, compile_predicate, compile_records, to_arrow_filter
+from streamflow.plan.logical.expr import AggregateCall, Call, Column, Expr, show
+from streamflow.plan.logical.nodes import (
+    Aggregate,
+    Changes,
+    Explode,
+    Filter,
+    FlatMap,
+    MapBatches,
+    MapRows,
+    Node,
+    Peek,
+    Project,
+    Read,
+    Top,
+    Union,
+    WithEventTime,
+    Write,
+    inputs,
+)
+from streamflow.plan.logical.schema import physical_schema
+from streamflow.plan.logical.windows import Final, Session, Sliding, Tumbling
+from streamflow.plan.physical import (
+    DEFAULT_KEY_GROUPS,
+    Deliver,
+    Edge,
+    PhysicalGraph,
+    PhysicalNode,
+    ReadSplits,
+    Run,
+    SplitTimes,
+    Work,
+)
+from streamflow.plan.rewrite import Graph, topological
+
+
+def place(graph: Graph, *, name: str, workers: int = 1, key_groups: int = DEFAULT_KEY_GROUPS) -> PhysicalGraph:
+    """The physical graph of an optimised logical one. The number of key groups is fixed for the life of a job."""
+    builder = _Builder(workers)
+    for node in topological(graph):
+        builder.place(node)
+    return PhysicalGraph(name=name, workers=workers, key_groups=key_groups, nodes=tuple(builder.nodes))
+
+
+class _Builder:
+    """Collects physical nodes; `_of` maps a logical node to the physical one that produces its rows."""
+
+    def __init__(self, workers: int) -> None:
+        self.nodes: list[PhysicalNode] = []
+        self._workers = workers
+        self._of: dict[int, int] = {}
+
+    def place(self, node: Node) -> None:
+        upstream = [self._of[id(above)] for above in inputs(node)]
+        match node:
+            case Read():
+                made = self._read(node)
+            case WithEventTime():
+                made = self._event_time(node, upstream[0])
+            case Aggregate():
+                made = self._aggregate(node, upstream[0])
+            case Top():
+                made = self._top(node, upstream[0])
+            case Union():
+                schemas = [physical_schema(above.type) for above in node.inputs]
+                schema = physical_schema(node.type)
+                edges = [Edge(source, port) for port, source in enumerate(upstream)]
+                made = self._add(node, f"union of {len(edges)}", schema, Run(partial(UnionOperator, schemas, schema)), edges)
+            case Write():
+                made = self._write(node, upstream[0])
+            case _:
+                label, make = _row_by_row(node)
+                made = self._add(node, label, physical_schema(node.type), Run(make), [Edge(upstream[0])])
+        self._of[id(node)] = made
+
+    def _add(self, node: Node, label: str, schema: pa.Schema, work: Work, edges: Sequence[Edge]) -> int:
+        stage = max((self.nodes[e.source].stage + (e.exchange is not None) for e in edges), default=0)
+        self.nodes.append(
+            PhysicalNode(
+                id=len(self.nodes),
+                step=node.name or self._step_above(edges),
+                label=label,
+                location=node.location,
+                schema=schema,
+                work=work,
+                edges=tuple(edges),
+                stage=stage,
+            )
+        )
+        return len(self.nodes) - 1
+
+    def _step_above(self, edges: Sequence[Edge]) -> str:
+        """A step without a name of its own is spoken of by the one it follows."""
+        return f"after {self.nodes[edges[0].source].step}".replace("after after ", "after ")
+
+    def _keyed_edge(self, source: int, keys: tuple[str, ...]) -> Edge:
+        return Edge(source, exchange=keys) if self._workers > 1 else Edge(source)
+
+    def _read(self, node: Read) -> int:
+        source = node.source
+        pushed = ""
+        if node.predicate is not None and isinstance(source, FilterableSource):
+            predicate = to_arrow_filter(node.predicate, node.source.schema())
+            if predicate is not None:
+                source = source.filter(predicate)
+                pushed = f" where {show(node.predicate)}"
+        if node.columns is not None and isinstance(source, ProjectableSource):
+            source = source.project(node.columns)
+        columns = f" [{', '.join(node.type.schema.names)}]"
+        label = f"read {type(node.source).__module__.rpartition('.')[2]}{columns}{pushed}"
+        return self._add(node, label, node.type.schema, ReadSplits(source, node.type.schema), [])
+
+    def _event_time(self, node: WithEventTime, upstream: int) -> int:
+        schema_in = physical_schema(node.input.type)
+        schema = physical_schema(node.type)
+        evaluate = compile_expr(node.event_time, schema_in)
+        label = f"event time {show(node.event_time)}"
+        if not node.per_split:
+            make = partial(SetEventTime, evaluate, node.watermark.bound, schema)
+            return self._add(node, label, schema, Run(make), [Edge(upstream)])
+        read = upstream
+        while self.nodes[read].edges:
+            read = self.nodes[read].edges[0].source
+        source = node.input.source if isinstance(node.input, Read) else None
+        work = SplitTimes(
+            read, evaluate, node.watermark.bound, node.watermark.idle, _min_time(source, node.event_time, schema_in)
+        )
+        return self._add(node, f"{label}, watermark per split", schema, work, [Edge(upstream)])
+
+    def _aggregate(self, node: Aggregate, upstream: int) -> int:
+        schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
+        specs = tuple(_spec(named.name, named.expr, schema_in) for named in node.aggregates)
+        what = ", ".join(f"{named.name}={show(named.expr)}" for named in node.aggregates)
+        by = f" by {', '.join(node.keys)}" if node.keys else ""
+        keys = node.keys
+        match node.window:
+            case None:
+                make: Callable[[], object] = partial(RunningAggregate, keys, specs, schema_in)
+                label = f"running aggregate {what}{by}"
+            case Session(gap):
+                make = partial(SessionAggregate, keys, gap, specs, schema_in)
+                label = f"session aggregate {what}{by}, gap {_span(gap)}"
+            case Final(column, length):
+                bound = FinalBound(column, length)
+                make = partial(WindowAggregate, keys, bound, specs, schema_in, "rows")
+                label = f"aggregate of fired windows {what}{by}"
+            case Tumbling() | Sliding() as window:
+                slices = _slices(window)
+                label = f"aggregate {what}{by} in {_window_text(window)}"
+                if self._workers > 1:
+                    local = WindowPartial(keys, slices, specs, schema_in)
+                    make_local = partial(WindowPartial, keys, slices, specs, schema_in)
+                    upstream = self._add(
+                        node, f"partial {label}", local.output_schema, Run(make_local), [Edge(upstream)]
+                    )
+                    make = partial(WindowAggregate, keys, slices, specs, schema_in, "partials")
+                    label = f"final {label}"
+                else:
+                    make = partial(WindowAggregate, keys, slices, specs, schema_in, "rows")
+        return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
+
+    def _top(self, node: Top, upstream: int) -> int:
+        schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
+        by = tuple((key.column, key.descending) for key in node.by)
+        keys = node.keys
+        text = ", ".join(f"{column} {'desc' if down else 'asc'}" for column, down in by)
+        label = f"top {node.n} by {text}" + (f" for each {', '.join(keys)}" if keys else "")
+        if isinstance(node.window, Session):
+            make = partial(SessionTop, keys, node.window.gap, node.n, by, schema_in)
+            label += f" in sessions, gap {_span(node.window.gap)}"
+            return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
+        if isinstance(node.window, Final):
+            window: SlidingSlices | FinalBound = FinalBound(node.window.column, node.window.length)
+        else:
+            window = _slices(node.window)
+            label += f" in {_window_text(node.window)}"
+        top = partial(WindowTop, keys, window, node.n, by, schema_in)
+        if self._workers == 1:
+            return self._add(node, label, schema, Run(partial(top, "whole")), [Edge(upstream)])
+        local_schema = top("local").output_schema
+        local = self._add(node, f"local {label}", local_schema, Run(partial(top, "local")), [Edge(upstream)])
+        return self._add(node, f"final {label}", schema, Run(partial(top, "final")), [Edge(local, exchange=keys)])
+
+    def _write(self, node: Write, upstream: int) -> int:
+        schema = node.input.type.schema
+        if node.input.type.changelog is not None:
+            full = physical_schema(node.input.type)
+            schema = pa.schema([full.field("_change"), *schema])
+        work = Deliver(node.sink, schema, node.input.type.changelog)
+        label = f"write {type(node.sink).__module__.rpartition('.')[2]}"
+        return self._add(node, label, schema, work, [Edge(upstream)])
+
+
+def _row_by_row(node: Node) -> tuple[str, Callable[[], object]]:
+    """Label and operator of the nodes that keep no state."""
+    schema_in, schema = physical_schema(inputs(node)[0].type), physical_schema(node.type)
+    match node:
+        case Filter():
+            return f"filter {show(node.predicate)}", partial(Where, compile_predicate(node.predicate, schema_in))
+        case Project():
+            columns = [
+                (c.name, schema_in.get_field_index(c.expr.name))
+                if isinstance(c.expr, Column)
+                else (c.name, compile_expr(c.expr, schema_in))
+                for c in node.columns
+            ]
+            changed = ", ".join(
+                c.name if c.expr == Column(c.name) else f"{c.name}={show(c.expr)}" for c in node.columns
+            )
+            return f"project {changed}", partial(Compute, columns, schema)
+        case MapRows():
+            return f"map {show(node.function)}", partial(MapRecords, compile_records(node.function, schema_in), schema)
+        case FlatMap():
+            return (
+                f"flat_map {show(node.function)}",
+                partial(FlatMapRecords, compile_records(node.function, schema_in), schema),
+            )
+        case Explode():
+            return f"explode {node.column}", partial(ExplodeList, node.column, schema)
+        case MapBatches():
+            label = f"map_batches {getattr(node.function, '__qualname__', node.function)}"
+            return label, partial(ApplyBatches, node.function, schema, node.max_rows)
+        case Peek():
+            return f"peek {node.rows}", partial(PeekRows, node.name or "peek", node.rows)
+        case Changes():
+            return "changes", partial(ShowChanges, schema_in)
+        case _:
+            raise TypeError(f"{type(node).__name__} is not a row-by-row node")
+
+
+def _spec(name: str, expr: Expr, schema: pa.Schema) -> AggregateSpec:
+    assert isinstance(expr, AggregateCall), "the rule plain_aggregates leaves only calls"
+    match expr.argument:
+        case None:
+            return AggregateSpec(expr.kind, None, None, name)
+        case Column(column):
+            return AggregateSpec(expr.kind, column, schema.field(column).type, name)
+        case other:
+            raise TypeError(f"the rule plain_aggregates leaves only columns, not {show(other)}")
+
+
+def _slices(window: Tumbling | Sliding) -> SlidingSlices:
+    match window:
+        case Tumbling(size, offset):
+            return SlidingSlices(size, size, offset)
+        case Sliding(size, every, offset):
+            return SlidingSlices(size, every, offset)
+
+
+def _window_text(window: Tumbling | Sliding) -> str:
+    match window:
+        case Tumbling(size):
+            return f"tumbling {_span(size)}"
+        case Sliding(size, every):
+            return f"sliding {_span(size)} every {_span(every)} (shared slices)"
+
+
+def _span(microseconds: int) -> str:
+    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000)):
+        if microseconds and microseconds % size == 0:
+            return f"{microseconds // size}{unit}"
+    return f"{microseconds}us"
+
+
+def _min_time(source: Source | None, expr: Expr, schema: pa.Schema) -> Callable[[str], int | None]:
+    """How to know a split's least event time before it is opened: only where the time is a column, or its epoch, as it is."""
+    match expr:
+        case Column(name) | Call("from_epoch", (Column(name),)) if isinstance(source, TimedSource):
+            convert = compile_expr(expr, schema)
+            timed, field = source, schema.field(name)
+
+            def min_time(split: str) -> int | None:
+                least = timed.min_value(split, name)
+                if least is None or not least.is_valid:
+                    return None
+                row = {f.name: [None] for f in schema} | {name: [least.cast(field.type).as_py()]}
+                value = convert(pa.RecordBatch.from_pydict(row, schema=schema))[0]
+                return value.value if value.is_valid else None
+
+            return min_time
+        case _:
+            return lambda split: None

@@ -1,0 +1,63 @@
+"""Tell reads which rows nobody wants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import reduce
+
+from streamflow.connect.source import FilterableSource
+from streamflow.operators.events import RESERVED
+from streamflow.plan.logical.expr import Call, Expr, columns_of, row_functions, substitute
+from streamflow.plan.logical.nodes import Filter, Node, Project, Read, WithEventTime
+from streamflow.plan.rewrite import Graph, consumers, rewrite, topological
+
+
+def push_filters(graph: Graph) -> Graph:
+    """Note on a read the filters above it, in terms of the read's columns. The filters stay: a source takes it as a hint.
+
+    Before: read -> project(cents = price * 100) -> filter(cents > 5)
+    After:  read(where price * 100 > 5) -> project(cents = price * 100) -> filter(cents > 5)
+
+    Only filters that every row of the read meets on its one way down count, and none with a row function in it.
+    """
+    readers = consumers(graph)
+    wanted: dict[int, Expr] = {}
+    for node in topological(graph):  # a filter further down comes later and includes those above it
+        if isinstance(node, Filter):
+            found = _descend(node, readers)
+            if found is not None:
+                read, predicate = found
+                wanted[id(read)] = predicate
+
+    def change(original: Node, node: Node) -> Node:
+        match node:
+            case Read() if id(original) in wanted:
+                return replace(node, predicate=wanted[id(original)])
+            case _:
+                return node
+
+    return rewrite(graph, change)
+
+
+def _descend(start: Filter, readers: dict[int, int]) -> tuple[Read, Expr] | None:
+    """The read below and the conjunction of the filters on the way, or None when something else lies between."""
+    predicates: list[Expr] = [start.predicate]
+    node: Node = start.input
+    while readers[id(node)] == 1:
+        match node:
+            case Filter():
+                predicates.append(node.predicate)
+                node = node.input
+            case Project():
+                mapping = {column.name: column.expr for column in node.columns}
+                predicates = [substitute(p, mapping) for p in predicates]
+                node = node.input
+            case WithEventTime():
+                predicates = [p for p in predicates if not columns_of(p) & RESERVED]
+                node = node.input
+            case Read() if isinstance(node.source, FilterableSource):
+                usable = [p for p in predicates if not row_functions(p)]
+                return (node, reduce(lambda a, b: Call("and", (a, b)), usable)) if usable else None
+            case _:
+                return None
+    return None

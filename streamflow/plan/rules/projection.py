@@ -1,0 +1,134 @@
+"""Read only the columns that somebody needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TypeAlias, TypeVar
+
+import pyarrow as pa
+
+from streamflow.connect.source import ProjectableSource
+from streamflow.plan.logical.expr import Expr, aggregate_calls, columns_of, takes_all_columns
+from streamflow.plan.logical.nodes import (
+    Aggregate,
+    Changes,
+    Explode,
+    Filter,
+    FlatMap,
+    LogicalNode,
+    MapBatches,
+    MapRows,
+    Node,
+    Peek,
+    Project,
+    Read,
+    Top,
+    Union,
+    WithEventTime,
+    Write,
+    inputs,
+)
+from streamflow.plan.logical.windows import Final
+from streamflow.plan.rewrite import Graph, rewrite, topological
+
+Names: TypeAlias = frozenset[str]
+N = TypeVar("N", bound=LogicalNode)
+
+
+def push_projection(graph: Graph) -> Graph:
+    """Note on every read the columns that the plan needs, and drop computed columns that nobody reads.
+
+    Before: read(a, b, c, d) -> project(a, x = b + 1, y = c) -> write(a, x)
+    After:  read(a, b)       -> project(a, x = b + 1)        -> write(a, x)
+
+    Whole rows are needed by writes, by tops (ties go by all columns), and by functions that take rows or batches.
+    """
+    needed = _needed_columns(graph)
+
+    def change(original: Node, node: Node) -> Node:
+        wanted = needed[id(original)]
+        match node:
+            case Read():
+                return _narrow_read(node, wanted)
+            case Project():
+                kept = tuple(c for c in node.columns if c.name in wanted)
+                return _retyped(replace(node, columns=kept or node.columns[:1]), [c.name for c in kept or node.columns[:1]])
+            case Filter() | WithEventTime() | Peek() | Changes() | Explode():
+                return _narrow_through(node)
+            case Union():
+                kept = [f.name for f in node.type.schema if any(f.name in i.type.schema.names for i in node.inputs)]
+                return _retyped(node, kept)
+            case _:
+                return node
+
+    return rewrite(graph, change)
+
+
+def _needed_columns(graph: Graph) -> dict[int, Names]:
+    """For every node the visible columns that the nodes behind it read, by `id(node)`."""
+    needed: defaultdict[int, Names] = defaultdict(frozenset)
+    for node in reversed(topological(graph)):
+        wanted = needed[id(node)]
+        for upstream in inputs(node):
+            visible = frozenset(upstream.type.schema.names)
+            needed[id(upstream)] |= _reads(node, wanted, visible) & visible
+    return needed
+
+
+def _reads(node: Node, wanted: Names, visible: Names) -> Names:
+    """What `node` needs of an input with these visible columns, when `wanted` of its own are needed."""
+    match node:
+        case Filter():
+            return wanted | _columns(node.predicate, visible)
+        case Project():
+            chosen = [c for c in node.columns if c.name in wanted] or list(node.columns[:1])
+            return frozenset().union(*(_columns(c.expr, visible) for c in chosen))
+        case WithEventTime():
+            return wanted | _columns(node.event_time, visible)
+        case MapRows() | FlatMap():
+            return _columns(node.function, visible)
+        case Explode():
+            return wanted | {node.column}
+        case Aggregate():
+            arguments = (call.argument for named in node.aggregates for call in aggregate_calls(named.expr))
+            read = frozenset().union(*(_columns(a, visible) for a in arguments if a is not None))
+            return read | frozenset(node.keys) | _bound_column(node.window)
+        case Union():
+            return wanted
+        case Changes() | Peek() | MapBatches() | Top() | Write():
+            return visible
+        case Read():
+            return frozenset()
+
+
+def _columns(expr: Expr, visible: Names) -> Names:
+    return visible if takes_all_columns(expr) else columns_of(expr)
+
+
+def _bound_column(window: object) -> Names:
+    return frozenset({window.column}) if isinstance(window, Final) else frozenset()
+
+
+def _narrow_read(node: Read, wanted: Names) -> Read:
+    names = [name for name in node.type.schema.names if name in wanted] or node.type.schema.names[:1]
+    if names == node.type.schema.names or not isinstance(node.source, ProjectableSource):
+        return node
+    return _retyped(replace(node, columns=tuple(names)), names)
+
+
+def _narrow_through(node: Node) -> Node:
+    """A node that passes columns on: its type follows its input's."""
+    (upstream,) = inputs(node)
+    have = set(upstream.type.schema.names)
+    new = [f.name for f in node.type.schema if f.name in have or isinstance(node, Changes)]
+    return _retyped(node, new)
+
+
+def _retyped(node: N, names: list[str]) -> N:
+    """The node with only these visible columns in its type; hidden ones are not touched."""
+    if names == node.type.schema.names:
+        return node
+    schema = pa.schema([node.type.schema.field(name) for name in names])
+    bounds = tuple(b for b in node.type.bounds if b.column in names)
+    return replace(node, type=replace(node.type, schema=schema, bounds=bounds))
