@@ -1,0 +1,71 @@
+"""A stream processor for Python: event time, exact results, batches of Arrow columns.
+
+>>> import streamflow as sf
+>>> flow = sf.Flow("hot-items")
+
+Names are imported when they are first used, so that `import streamflow` itself costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamflow import testing as testing
+    from streamflow.flow.expr import Expr as Expr
+    from streamflow.flow.expr import col as col
+    from streamflow.flow.expr import count as count
+    from streamflow.flow.expr import from_epoch as from_epoch
+    from streamflow.flow.expr import lit as lit
+    from streamflow.flow.expr import when as when
+    from streamflow.flow.flow import Flow as Flow
+    from streamflow.flow.stream import KeyedStream as KeyedStream
+    from streamflow.flow.stream import KeyedWindowedStream as KeyedWindowedStream
+    from streamflow.flow.stream import Stream as Stream
+    from streamflow.flow.stream import WindowedStream as WindowedStream
+    from streamflow.flow.windows import bounded_out_of_orderness as bounded_out_of_orderness
+    from streamflow.flow.windows import monotonic as monotonic
+    from streamflow.flow.windows import session as session
+    from streamflow.flow.windows import sliding as sliding
+    from streamflow.flow.windows import tumbling as tumbling
+    from streamflow.runners.local import main as main
+    from streamflow.runners.local import run as run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Expr": "streamflow.flow.expr",
+    "Flow": "streamflow.flow.flow",
+    "KeyedStream": "streamflow.flow.stream",
+    "KeyedWindowedStream": "streamflow.flow.stream",
+    "Stream": "streamflow.flow.stream",
+    "WindowedStream": "streamflow.flow.stream",
+    "bounded_out_of_orderness": "streamflow.flow.windows",
+    "col": "streamflow.flow.expr",
+    "count": "streamflow.flow.expr",
+    "from_epoch": "streamflow.flow.expr",
+    "lit": "streamflow.flow.expr",
+    "main": "streamflow.runners.local",
+    "monotonic": "streamflow.flow.windows",
+    "run": "streamflow.runners.local",
+    "session": "streamflow.flow.windows",
+    "sliding": "streamflow.flow.windows",
+    "tumbling": "streamflow.flow.windows",
+    "when": "streamflow.flow.expr",
+}
+
+__all__ = [*sorted(_HOMES), "testing"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return import_module("streamflow.testing")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'streamflow' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__", "errors"])

@@ -1,0 +1,93 @@
+"""Windows and watermarks as users write them. A duration is a text such as `"10s"` or `"1h30m"`, or a timedelta.
+
+Windows start at the epoch plus `offset`, before 1970 too. A row at time t is in [start, end) when start <= t < end.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeAlias
+
+from streamflow.errors import UserError
+from streamflow.flow.location import Building
+from streamflow.plan.logical.contract import parse_duration
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Session, Sliding, Tumbling
+
+Duration: TypeAlias = "str | timedelta"
+
+
+def tumbling(size: Duration, *, offset: Duration = timedelta(0)) -> Tumbling:
+    """Windows of one size, one after the other.
+
+    >>> tumbling("1h", offset="15m")
+    Tumbling(size=3600000000, offset=900000000)
+    """
+    with Building("tumbling"):
+        length = _positive("size", size)
+        return Tumbling(length, _duration("offset", offset) % length)
+
+
+def sliding(size: Duration, *, every: Duration, offset: Duration = timedelta(0)) -> Sliding:
+    """Windows of one size that start every `every`, so that a row is in several; `every` need not divide `size`.
+
+    With `every` above `size` there are gaps, and rows in them are in no window.
+
+    >>> sliding("10s", every="2s")
+    Sliding(size=10000000, every=2000000, offset=0)
+    """
+    with Building("sliding"):
+        period = _positive("every", every)
+        return Sliding(_positive("size", size), period, _duration("offset", offset) % period)
+
+
+def session(gap: Duration) -> Session:
+    """Windows that end when no row came for `gap`; rows exactly one gap apart are two sessions.
+
+    >>> session("30m")
+    Session(gap=1800000000)
+    """
+    with Building("session"):
+        return Session(_positive("gap", gap))
+
+
+def bounded_out_of_orderness(bound: Duration, *, idle: Duration | None = None) -> BoundedOutOfOrderness:
+    """The watermark of a split trails its greatest event time by `bound`: rows that are later than that are late.
+
+    A split that gives no rows for `idle` no longer holds the others back.
+
+    >>> bounded_out_of_orderness("1s", idle="30s")
+    BoundedOutOfOrderness(bound=1000000, idle=30000000)
+    """
+    with Building("bounded_out_of_orderness"):
+        length = _duration("bound", bound)
+        if length < 0:
+            raise UserError(f"bound={bound!r} is negative", remedy="write how much later than its successors a row may come")
+        return BoundedOutOfOrderness(length, None if idle is None else _positive("idle", idle))
+
+
+def monotonic(*, idle: Duration | None = None) -> BoundedOutOfOrderness:
+    """For splits whose event times never go back: a bound of zero.
+
+    >>> monotonic()
+    BoundedOutOfOrderness(bound=0, idle=None)
+    """
+    with Building("monotonic"):
+        return BoundedOutOfOrderness(0, None if idle is None else _positive("idle", idle))
+
+
+def _positive(name: str, duration: Duration) -> int:
+    length = _duration(name, duration)
+    if length <= 0:
+        raise UserError(f"{name}={duration!r} is not above zero", remedy=f'write a duration such as {name}="10s"')
+    return length
+
+
+def _duration(name: str, duration: Duration) -> int:
+    # An int would be taken as microseconds, which nobody means.
+    if isinstance(duration, int):
+        raise UserError(f"{name}={duration!r} has no unit", remedy=f'write {name}="{duration}s", or a timedelta')
+    try:
+        return parse_duration(duration)
+    except UserError as error:
+        error.message = f"{name}: {error.message}"
+        raise
