@@ -197,7 +197,7 @@ def _hash_bytes(data: pa.Buffer, starts: Ints, lengths: Ints) -> Hashes:
 
 
 def _word_sums(words: Hashes, at: Ints, left: Ints) -> Hashes:
-    """Per value (`left` bytes from byte `at` on) the sum over its words: a pass per word over the values that have it."""
+    """Per value (`left` bytes from byte `at` on) the sum over its words: a pass per word over those that have it."""
     sums = np.zeros(len(at), dtype=np.uint64)
     rows: Ints | None = None  # which values are still read; None: all
     position = 0
