@@ -29,22 +29,24 @@ from streamflow.connect import (
     canonical_schema,
     cast_batch,
     schema_of,
+    set_fields,
     visible_batch,
     visible_schema,
+    with_fields,
 )
 
 Data: TypeAlias = object
-"""A table, batch, reader or frame (pyarrow, polars, pandas, DuckDB), a list of batches, or a callable that returns one."""
+"""A table, batch, reader or frame (pyarrow, polars, pandas, DuckDB), a list of batches, or what gives one."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class Source:
     """Reads what is in memory, in its order.
 
-    `data` has `__arrow_c_stream__` or `__arrow_c_array__`, is a sequence of record batches, or is a callable without parameters
-    that returns such an object: it is called when the schema is asked for and when the source is opened (with `schema=` only
-    then), and must return the same rows each time. Batches are passed on as they were cut; only one larger than what the engine
-    asks for is sliced. `splits`: read as that many contiguous parts, in turn.
+    `data` has `__arrow_c_stream__` or `__arrow_c_array__`, is a sequence of record batches, or is a callable without
+    parameters that returns such an object: it is called when the schema is asked for and when the source is opened
+    (with `schema=` only then), and must return the same rows each time. Batches are passed on as they were cut; only
+    one larger than what the engine asks for is sliced. `splits`: read as that many contiguous parts, in turn.
     """
 
     _data: _Data
@@ -55,9 +57,7 @@ class Source:
         if splits < 1:
             raise UserError(f"splits={splits} is not a positive number", remedy="leave it out or give 1 or more")
         declared = None if schema is None else canonical_schema(schema_of(schema))
-        object.__setattr__(self, "_data", _Data(data, declared))
-        object.__setattr__(self, "_splits", splits)
-        object.__setattr__(self, "_columns", None)
+        set_fields(self, _data=_Data(data, declared), _splits=splits, _columns=None)
 
     def __repr__(self) -> str:
         columns = "" if self._columns is None else f", columns={list(self._columns)}"
@@ -74,11 +74,7 @@ class Source:
         return pa.schema([schema.field(name) for name in self._columns])
 
     def project(self, columns: Sequence[str]) -> Source:
-        projected = object.__new__(Source)
-        object.__setattr__(projected, "_data", self._data)
-        object.__setattr__(projected, "_splits", self._splits)
-        object.__setattr__(projected, "_columns", tuple(columns))
-        return projected
+        return with_fields(self, _columns=tuple(columns))
 
     def splits(self) -> list[str]:
         return [str(number) for number in range(self._splits)]
@@ -238,6 +234,12 @@ class MemoryReader:
         self._turn.clear()
 
 
+@dataclass(slots=True)
+class _Collected:
+    schema: pa.Schema | None = None
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Sink:
     """Keeps the rows of all workers of this process; `table()` gives them.
@@ -255,7 +257,7 @@ class Sink:
     {'x': [1, 2]}
     """
 
-    _collected: _Collected = field(default_factory=lambda: _Collected(), init=False, repr=False, compare=False)
+    _collected: _Collected = field(default_factory=_Collected, init=False, repr=False, compare=False)
 
     @property
     def changelog(self) -> bool:
@@ -274,12 +276,6 @@ class Sink:
     def clear(self) -> None:
         """Forget the rows, so that the sink can be used for another run."""
         self._collected.batches.clear()
-
-
-@dataclass(slots=True)
-class _Collected:
-    schema: pa.Schema | None = None
-    batches: list[pa.RecordBatch] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""The contract with the outside, and what connectors are made of. Connectors, ours and third parties', import this package only."""
+"""The contract with the outside, and what connectors are made of: ours and third parties' import this package only."""
 
 from __future__ import annotations
 
 from streamflow.connect.canonical import canonical_schema, canonical_type, cast_array, cast_batch
 from streamflow.connect.changelog import visible_batch, visible_schema
+from streamflow.connect.frozen import set_fields, with_fields
 from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
     Committable,
@@ -61,6 +62,8 @@ __all__ = [
     "parse_duration",
     "parse_size",
     "schema_of",
+    "set_fields",
     "visible_batch",
     "visible_schema",
+    "with_fields",
 ]

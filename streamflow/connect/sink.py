@@ -43,12 +43,15 @@ class Writer(Protocol):
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Take one batch of the announced schema."""
+        ...
 
     def flush(self) -> None:
         """Everything written so far has reached the peer when this returns (for a transactional writer: is staged)."""
+        ...
 
     def close(self) -> None:
         """Release files and connections. Called once, also after an error; publishes nothing."""
+        ...
 
 
 @runtime_checkable
@@ -57,15 +60,18 @@ class Sink(Protocol):
 
     def open(self, who: SinkContext) -> Writer:
         """A writer for one worker. Raises Fatal when the target cannot be written."""
+        ...
 
     @property
     def changelog(self) -> bool:
         """True when it takes changelog rows; a sink that does not refuses such a stream when the graph is compiled."""
+        ...
 
 
 class TransactionalWriter(Writer, Protocol):
     def prepare(self, checkpoint: int, *, final: bool) -> Sequence[Committable]:
         """Make what is ready publishable and return its handles; `final` leaves nothing unfinished behind."""
+        ...
 
 
 class Committer(Protocol):
@@ -73,9 +79,11 @@ class Committer(Protocol):
 
     def commit(self, committables: Sequence[Committable]) -> None:
         """Publish these; again is harmless."""
+        ...
 
     def discard_unknown(self, keep: Collection[str], before_attempt: int) -> None:
         """Remove this job's staged pieces of attempts below `before_attempt`, except those whose id is in `keep`."""
+        ...
 
 
 @runtime_checkable

@@ -39,15 +39,19 @@ class Reader(Protocol):
 
     def poll(self, max_rows: int) -> PollResult:
         """Rows that are at hand, one split per batch, in the split's order; never blocks on a quiet peer."""
+        ...
 
     def positions(self) -> Mapping[str, Position]:
         """For every split it was opened with: where to go on after exactly the rows that `poll` has returned."""
+        ...
 
     def committed(self, positions: Mapping[str, Position]) -> None:
         """These positions are durable: acknowledge them to the peer, where the peer wants that. May do nothing."""
+        ...
 
     def close(self) -> None:
         """Release files and connections. Called once, also after an error."""
+        ...
 
 
 @runtime_checkable
@@ -56,16 +60,20 @@ class Source(Protocol):
 
     def schema(self) -> pa.Schema:
         """The columns that it will read, before any push-down; asked while the flow is built. May read a file's header."""
+        ...
 
     def splits(self) -> Iterable[str]:
         """Names of the parts that are read in order each, stable across calls and processes."""
+        ...
 
     def open(self, splits: Mapping[str, Position | None]) -> Reader:
         """A reader over these splits, each from its position (`None`: from its beginning)."""
+        ...
 
     @property
     def bounded(self) -> bool:
         """True when every split ends and no new split can appear."""
+        ...
 
 
 @runtime_checkable
@@ -74,6 +82,7 @@ class ProjectableSource(Source, Protocol):
 
     def project(self, columns: Sequence[str]) -> Source:
         """The same source with only these columns, in this order. Called at most once, after `schema()`."""
+        ...
 
 
 @runtime_checkable
@@ -82,6 +91,7 @@ class FilterableSource(Source, Protocol):
 
     def filter(self, predicate: pa.compute.Expression) -> Source:
         """The same source, which may leave out rows for which the predicate is false or null. Need not: it is a hint."""
+        ...
 
 
 @runtime_checkable
@@ -90,6 +100,7 @@ class TimedSource(Source, Protocol):
 
     def min_value(self, split: str, column: str) -> pa.Scalar | None:
         """A value not above any of the split's values in the column, from statistics; None when it is not known."""
+        ...
 
 
 @runtime_checkable

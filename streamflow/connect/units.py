@@ -101,8 +101,8 @@ def parse_size(size: str | int) -> int:
     """
     if isinstance(size, str):
         parsed = _SIZE.fullmatch(size.strip().lower())
-        if parsed is not None and (unit := parsed[2] or "b") in _BYTES:
-            return int(parsed[1]) * _BYTES[unit]
+        if parsed is not None and (scale := _BYTES.get(parsed[2] or "b")) is not None:
+            return int(parsed[1]) * scale
     elif isinstance(size, int) and not isinstance(size, bool) and size >= 0:
         return size
     remedy = 'write a number with a unit, as in "128MB" or "64KiB"'
