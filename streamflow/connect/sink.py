@@ -1,7 +1,7 @@
 """What a sink must do (rules 40-43).
 
-`Sink` and its `Writer` of three methods are the whole mandatory surface. `TransactionalSink` is a second, small protocol: a sink
-that has it publishes nothing before a checkpoint is complete, and everything exactly once after that.
+`Sink` and its `Writer` of three methods are the whole mandatory surface. `TransactionalSink` is a second, small
+protocol: a sink that has it publishes nothing before a checkpoint is complete, and everything exactly once after that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a source must do (rule 39).
 
-A source names its splits and opens a reader over some of them. It never sees watermarks, keys or checkpoints: the engine
-keeps the positions and says where to start. A working source fits on one screen; `docs/write-a-source.md` walks through one.
+A source names its splits and opens a reader over some of them. It never sees watermarks, keys or checkpoints: the
+engine keeps the positions and says where to start. A working source fits on one screen; `docs/write-a-source.md` walks
+through one.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class Source(Protocol):
     """Where rows come from. Cheap to make, holds configuration only: it connects when it is opened."""
 
     def schema(self) -> pa.Schema:
-        """The columns that it will read, before any push-down; asked while the flow is built. May read a file's header."""
+        """The columns that it will read, before any push-down; asked while the flow is built.
+
+        May read a file's header.
+        """
         ...
 
     def splits(self) -> Iterable[str]:
@@ -90,13 +94,19 @@ class FilterableSource(Source, Protocol):
     """A capability: may skip rows that cannot pass."""
 
     def filter(self, predicate: pa.compute.Expression) -> Source:
-        """The same source, which may leave out rows for which the predicate is false or null. Need not: it is a hint."""
+        """The same source, which may leave out rows for which the predicate is false or null.
+
+        Need not: it is a hint.
+        """
         ...
 
 
 @runtime_checkable
 class TimedSource(Source, Protocol):
-    """A capability: knows a lower bound of a column in a split before it is opened (rule 2), so that windows need not wait."""
+    """A capability: knows a lower bound of a column in a split before it is opened.
+
+    So windows need not wait for splits that are still closed (rule 2).
+    """
 
     def min_value(self, split: str, column: str) -> pa.Scalar | None:
         """A value not above any of the split's values in the column, from statistics; None when it is not known."""

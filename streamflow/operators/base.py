@@ -1,7 +1,7 @@
 """The operator: what one node of the graph computes, a batch at a time.
 
-An operator is a plain object that a task drives: events in, events out, in order. It knows no thread, clock, file or job, and
-is never handed a collector. It declares its state; the host snapshots and restores it.
+An operator is a plain object that a task drives: events in, events out, in order. It knows no thread, clock, file or
+job, and is never handed a collector. It declares its state; the host snapshots and restores it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,19 @@ class Operator(Protocol):
 
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         """Rows of one input. Never empty; schema fixed per port when the graph is compiled."""
+        ...
 
     def on_watermark(self, watermark: Watermark) -> Iterable[Output]:
-        """The watermark over all inputs has risen, or its idleness changed. What it fires comes before it is forwarded."""
+        """The watermark over all inputs has risen, or its idleness changed.
+
+        What it fires comes before it is forwarded.
+        """
+        ...
 
     def flush(self) -> Iterable[Output]:
         """Send what is held only for speed."""
+        ...
 
     def state(self) -> Mapping[str, Container]:
         """The containers that are its state, by a name that is stable across versions."""
+        ...

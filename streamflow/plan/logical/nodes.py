@@ -1,7 +1,7 @@
 """The nodes of the logical graph: frozen dataclasses, equal when their parts are.
 
-Every node knows its inputs, its step's name (None until the user or `named` gives one), the user's source line, and the type of
-the stream it produces, computed and checked when the node is made: no schema question is left for run time.
+Every node knows its inputs, its step's name (None until the user or `named` gives one), the user's source line, and the
+type of the stream it produces, computed and checked when the node is made: no schema question is left for run time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Sessio
 
 @dataclass(frozen=True, slots=True)
 class WindowBound:
-    """A visible column that holds the end (`length` 0) or start (`length` = size) of the window a row is the result of."""
+    """A visible column that holds a bound of a row's window: its end (`length` 0) or its start (`length` = size)."""
 
     column: str
     length: int
@@ -31,8 +31,8 @@ class WindowBound:
 class StreamType:
     """What is known of a stream while the flow is built.
 
-    `schema`: the visible columns in order. `event_time`: rows carry `_time`. `changelog`: None for append-only rows, else the
-    changelog's key. `bounds`: see `WindowBound`.
+    `schema`: the visible columns in order. `event_time`: rows carry `_time`. `changelog`: None for append-only rows,
+    else the changelog's key. `bounds`: see `WindowBound`.
     """
 
     schema: pa.Schema
@@ -138,7 +138,8 @@ class Peek(LogicalNode):
 class Aggregate(LogicalNode):
     """Keys, then a window's bounds, then aggregates.
 
-    `window` None: a running aggregate, whose output is a changelog. `Final`: an aggregate over fired windows' results, sent once.
+    `window` None: a running aggregate, whose output is a changelog. `Final`: an aggregate over fired windows' results,
+    sent once.
     """
 
     input: Node
@@ -169,8 +170,20 @@ class Write(LogicalNode):
 
 
 Node: TypeAlias = (
-    "Read | Filter | Project | MapRows | FlatMap | Explode | MapBatches | Union | WithEventTime | Peek | Aggregate | Top"
-    " | Changes | Write"
+    Read
+    | Filter
+    | Project
+    | MapRows
+    | FlatMap
+    | Explode
+    | MapBatches
+    | Union
+    | WithEventTime
+    | Peek
+    | Aggregate
+    | Top
+    | Changes
+    | Write
 )
 
 
