@@ -34,7 +34,7 @@ ColumnLike: TypeAlias = "str | Expr | Callable[..., Any]"
 """What may stand where a column is expected."""
 Name: TypeAlias = str
 PythonType: TypeAlias = type[Any]
-Option: TypeAlias = "int | str | bool | None"
+Option: TypeAlias = int | str | bool | None
 
 _INSTEAD = {
     "over": "key_by(...).window(...).agg(...) computes per key and time; join its result back on the key",
@@ -322,7 +322,7 @@ class Expr:
         def __getattr__(self, name: str) -> NoReturn:
             raise no_such_method("an expression", type(self), name, _INSTEAD)
 
-    def _call(self, function: str, *operands: Operand, **options: Option) -> Expr:
+    def _call(self, function: Name, *operands: Operand, **options: Option) -> Expr:
         args = tuple(to_node(operand, text="value") for operand in operands)
         return Expr(Call(function, (self.node, *args), tuple(options.items())), self._name)
 

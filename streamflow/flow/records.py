@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import pyarrow as pa
 
@@ -85,7 +85,7 @@ def shape_of(annotation: Any) -> Shape:
 
     >>> shape_of(list[int | None])
     Items(item=Scalar(type=DataType(int64), integer=False))
-    >>> shape_of(Annotated[Decimal, pa.decimal128(12, 2)])
+    >>> shape_of(typing.Annotated[Decimal, pa.decimal128(12, 2)])
     Scalar(type=Decimal128Type(decimal128(12, 2)), integer=False)
     """
     return _shape(annotation, ())
@@ -97,31 +97,38 @@ def _shape(annotation: Any, within: tuple[type[Any], ...]) -> Shape:
         return Scalar(_SCALARS[annotation])
     if is_record(annotation):
         return _record(annotation, within)
-    if hasattr(annotation, "__supertype__"):
-        return _shape(annotation.__supertype__, within)
-    if hasattr(annotation, "__value__"):
-        return _shape(annotation.__value__, within)
-    arguments = get_args(annotation)
-    match get_origin(annotation):
-        case typing.Annotated:
-            return _annotated(annotation, within)
-        case typing.Required | typing.NotRequired:
-            return _shape(arguments[0], within)
-        case typing.Union | types.UnionType:
-            inner = [part for part in arguments if part is not types.NoneType]
-            if len(inner) == 1:
-                return _shape(inner[0], within)
-        case typing.Literal:
-            kinds = {type(value) for value in arguments if value is not None}
-            if len(kinds) == 1:
-                return _shape(kinds.pop(), within)
-        case origin if origin is list:
-            return Items(_shape(arguments[0], within))
-        case origin if origin is dict and arguments[0] is str:
-            return Entries(_shape(arguments[1], within))
+    if get_origin(annotation) is typing.Annotated:
+        return _annotated(annotation, within)
+    inner = _unwrapped(annotation)
+    if inner is not None:
+        return _shape(inner, within)
+    match get_origin(annotation), get_args(annotation):
+        case origin, (item,) if origin is list:
+            return Items(_shape(item, within))
+        case origin, (key, value) if origin is dict and key is str:
+            return Entries(_shape(value, within))
         case _:
             pass
     raise UserError(f"{_name(annotation)} is not a type of a column", remedy=_type_remedy(annotation))
+
+
+def _unwrapped(annotation: Any) -> Any:
+    """The one type that a NewType, an alias, an optional or a Literal stands for; None if it is none of these."""
+    if hasattr(annotation, "__supertype__"):
+        return annotation.__supertype__
+    if hasattr(annotation, "__value__"):
+        return annotation.__value__
+    arguments = get_args(annotation)
+    match get_origin(annotation):
+        case typing.Required | typing.NotRequired:
+            return arguments[0]
+        case typing.Union | types.UnionType:
+            kinds = [part for part in arguments if part is not types.NoneType]
+        case typing.Literal:
+            kinds = list({type(value) for value in arguments if value is not None})
+        case _:
+            return None
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _type_remedy(annotation: Any) -> str:
@@ -251,7 +258,7 @@ def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
         function = function.func
     if inspect.isroutine(function):
         return function
-    return type(function).__call__ if not isinstance(function, type) else function.__init__
+    return getattr(function, "__init__") if isinstance(function, type) else type(function).__call__  # noqa: B009
 
 
 def _returns(
@@ -275,10 +282,8 @@ def _returns(
         shape = shape_of(annotation)
     except UserError as error:
         raise UserError(f"what {name} returns: {error.message}", remedy=error.remedy) from error
-    if isinstance(shape, Record) and (taken := RESERVED & {field for field, _ in shape.fields}):
-        raise SchemaError(
-            f"{name} returns a field {taken.pop()!r}", remedy="names that start with _ are streamflow's own"
-        )
+    if isinstance(shape, Record) and (taken := sorted(RESERVED & {field for field, _ in shape.fields})):
+        raise SchemaError(f"{name} returns a field {taken[0]!r}", remedy="names that start with _ are streamflow's own")
     return shape
 
 
