@@ -1,8 +1,8 @@
 """The events of the Nexmark benchmark, made on the fly: an online auction's persons, auctions and bids.
 
-Fields, proportions (of 50 events 1 person, 3 auctions, 46 bids) and hot spots are those of Apache Beam's generator, which
-nexmark-flink uses too. Every value is a function of the seed and the event's number, so rows do not depend on how they are
-cut into batches, on the number of splits, or on which columns are read.
+Fields, proportions (of 50 events 1 person, 3 auctions, 46 bids) and hot spots are those of Apache Beam's generator,
+which nexmark-flink uses too. Every value is a function of the seed and the event's number, so rows do not depend on how
+they are cut into batches, on the number of splits, or on which columns are read.
 
 >>> source = Source("bids", events=100, seed=7)
 >>> source.row_count()
@@ -117,10 +117,10 @@ _PLACE = {"persons": (0, _PERSONS), "auctions": (_PERSONS, _AUCTIONS), "bids": (
 class Source:
     """One table of the auction.
 
-    `table`: "bids", "auctions" or "persons". `events`: how many events of the three tables there are together, so that the
-    same number gives tables that belong together; None for a stream without end. `per_second`: events per second of event
-    time. `disorder`: each event time is earlier than its turn by a random time from zero to this, so that a watermark of
-    `bounded_out_of_orderness(disorder)` finds no late rows. `splits`: rows are dealt to that many splits in turn.
+    `table`: "bids", "auctions" or "persons". `events`: how many events of the three tables there are together, so that
+    the same number gives tables that belong together; None for a stream without end. `per_second`: events per second
+    of event time. `disorder`: each event time is earlier than its turn by a random time from zero to this, so that a
+    watermark of `bounded_out_of_orderness(disorder)` finds no late rows. `splits`: rows are dealt to so many in turn.
     """
 
     _table: Table
@@ -209,7 +209,7 @@ class Source:
 
 @dataclass(slots=True)
 class _Stride:
-    """The rows `first`, `first + step`, ... of a table, `count` of them (None: without end), `position` already delivered."""
+    """`count` rows `first`, `first + step`, ... of a table (None: without end), `position` of them delivered."""
 
     first: int
     step: int

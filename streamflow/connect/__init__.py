@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamflow.connect.canonical import canonical_schema, canonical_type, cast_array, cast_batch
 from streamflow.connect.changelog import visible_batch, visible_schema
+from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
 from streamflow.connect.frozen import set_fields, with_fields
 from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
@@ -37,7 +38,11 @@ __all__ = [
     "DataError",
     "Ended",
     "Fatal",
+    "FileReader",
+    "FileRows",
+    "Files",
     "FilterableSource",
+    "Paths",
     "PollResult",
     "Position",
     "ProjectableSource",
@@ -61,6 +66,7 @@ __all__ = [
     "cast_batch",
     "parse_duration",
     "parse_size",
+    "reading",
     "schema_of",
     "set_fields",
     "visible_batch",

@@ -101,8 +101,9 @@ def parse_size(size: str | int) -> int:
     """
     if isinstance(size, str):
         parsed = _SIZE.fullmatch(size.strip().lower())
-        if parsed is not None and (scale := _BYTES.get(parsed[2] or "b")) is not None:
-            return int(parsed[1]) * scale
+        number, unit = parsed.groups() if parsed else ("", "?")
+        if (unit or "b") in _BYTES:
+            return int(number) * _BYTES[unit or "b"]
     elif isinstance(size, int) and not isinstance(size, bool) and size >= 0:
         return size
     remedy = 'write a number with a unit, as in "128MB" or "64KiB"'

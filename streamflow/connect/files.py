@@ -1,0 +1,259 @@
+"""Which files a path means, and a reader over them: what all file connectors share.
+
+A path is a file, a folder (all files below it), a glob (`*`, `?`, `[ab]`, `**` for any folders) or a `pyarrow.fs` URI of one of
+these, or a list of them. Below a folder and where a glob chooses, names that start with `_` or `.` are left out: they are other
+programs' notes and unfinished output. Every file is one split, called by its path; the order is that of the names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import pyarrow as pa
+
+from streamflow.connect.source import Ended, PollResult, Position
+from streamflow.errors import Fatal, Retryable, StreamflowError, UserError
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pafs
+
+Paths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files that some paths mean. Nothing is looked up before it is asked for.
+
+    `filesystem`: where plain paths are looked up; None for the local one, or the one a URI names.
+    """
+
+    paths: tuple[str, ...]
+    filesystem: pafs.FileSystem | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, paths: Paths, filesystem: pafs.FileSystem | None = None) -> Files:
+        given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        if not given:
+            raise UserError("a list of no paths names no files", remedy="give at least one file, folder, glob or URI")
+        return cls(tuple(os.fspath(path) for path in given), filesystem)
+
+    def names(self) -> list[str]:
+        """All files, sorted. Raises UserError where a path has none."""
+        return sorted({name for path in self.paths for name in _Root.of(path, self.filesystem).names()})
+
+    def first(self) -> str:
+        """The file that is asked for a schema."""
+        return self.names()[0]
+
+    def locate(self, name: str) -> tuple[pafs.FileSystem, str]:
+        """Where to open the file of this name, from `names()` of this or an equal object in any process."""
+        roots = [_Root.of(path, self.filesystem) for path in self.paths]
+        holding = [root for root in roots if root.holds(name)]
+        if not holding:
+            raise Fatal(
+                f"{name!r} is not below {', '.join(self.paths)}", remedy="read the same paths that the job started with"
+            )
+        root = max(holding, key=lambda root: len(root.shown))
+        return root.filesystem, root.path + name[len(root.shown) :]
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """One given path: the fixed part, under which files are found, and what chooses among them."""
+
+    filesystem: pafs.FileSystem
+    path: str
+    shown: str
+    pattern: re.Pattern[str] | None
+
+    @classmethod
+    def of(cls, given: str, filesystem: pafs.FileSystem | None) -> _Root:
+        filesystem, path, scheme = _filesystem_of(given, filesystem)
+        pattern = None
+        wild = _WILD.search(path)
+        if wild is not None and not _exists(filesystem, path):
+            folder, slash, _ = path[: wild.start()].rpartition("/")
+            pattern = re.compile(_regex(path[len(folder + slash) :]))
+            path = folder or slash or "."
+        return cls(filesystem, path, scheme + path, pattern)
+
+    def holds(self, name: str) -> bool:
+        return name == self.shown or name.startswith(self.shown.rstrip("/") + "/")
+
+    def names(self) -> list[str]:
+        from pyarrow import fs
+
+        with reading(self.shown):
+            info = self.filesystem.get_file_info(self.path)
+            if info.type == fs.FileType.File:
+                return [self.shown]
+            if info.type == fs.FileType.NotFound:
+                raise UserError(
+                    f"{self.shown} does not exist",
+                    remedy="correct the path; a relative one starts at the working folder",
+                )
+            below = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True))
+        names = [self.shown + entry.path[len(self.path) :] for entry in below if entry.type == fs.FileType.File]
+        chosen = [name for name in names if self._chooses(name)]
+        if not chosen:
+            what = "no file" if self.pattern is None else "no file that the pattern matches"
+            raise UserError(
+                f"{self.shown} holds {what}", remedy="correct the path; names that start with _ or . are left out"
+            )
+        return chosen
+
+    def _chooses(self, name: str) -> bool:
+        inner = name[len(self.shown) :].lstrip("/")
+        if any(part.startswith(("_", ".")) for part in inner.split("/")):
+            return False
+        return self.pattern is None or self.pattern.fullmatch(inner) is not None
+
+
+def _filesystem_of(given: str, filesystem: pafs.FileSystem | None) -> tuple[pafs.FileSystem, str, str]:
+    """The filesystem, the path in it, and what stands before the path in the files' names (never a URI's secrets)."""
+    from pyarrow import fs
+
+    scheme, separator, _ = given.partition("://")
+    if filesystem is not None or not separator:
+        path = given if given == "/" else given.rstrip("/")
+        return filesystem or fs.LocalFileSystem(), path, ""
+    # A wildcard is no part of a URI's syntax, so from_uri sees only what stands before it, and the query.
+    place, _, query = given.partition("?")
+    wild = _WILD.search(place)
+    fixed = place if wild is None else place[: wild.start()].rpartition("/")[0]
+    try:
+        filesystem, path = fs.FileSystem.from_uri(f"{fixed}?{query}" if query else fixed)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise UserError(
+            f"{scheme}:// path cannot be opened: {error}", remedy="use a plain path or a URI that pyarrow.fs knows"
+        ) from error
+    return filesystem, path.rstrip("/") + place[len(fixed) :].rstrip("/"), f"{scheme}://"
+
+
+def _exists(filesystem: pafs.FileSystem, path: str) -> bool:
+    from pyarrow import fs
+
+    found: bool = filesystem.get_file_info(path).type != fs.FileType.NotFound
+    return found
+
+
+def _regex(glob: str) -> str:
+    """A glob as a regular expression; `**/` is any number of folders.
+
+    >>> _regex("**/a*.json")
+    '(?:[^/]+/)*a[^/]*\\\\.json'
+    """
+    parts = []
+    for token in re.findall(r"\*\*/|\*+|\?|\[[^\]]+\]|.", glob):
+        match token:
+            case "**/":
+                parts.append("(?:[^/]+/)*")
+            case "?":
+                parts.append("[^/]")
+            case "**":
+                parts.append(".*")
+            case _ if token.startswith("*"):
+                parts.append("[^/]*")
+            case _ if token.startswith("[") and len(token) > 1:
+                parts.append(token.replace("[!", "[^", 1))
+            case _:
+                parts.append(re.escape(token))
+    return "".join(parts)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Errors met while the file `name` is read, as errors of a connector that name it and say what to do."""
+    try:
+        yield
+    except StreamflowError:
+        raise
+    except FileNotFoundError as error:
+        raise Fatal(f"{name} does not exist any more", remedy="keep input files until the job has ended") from error
+    except PermissionError as error:
+        raise Fatal(f"{name} may not be read: {error}", remedy="give this user the right to read it") from error
+    except pa.ArrowException as error:
+        raise _damaged(name, error) from error
+    except OSError as error:
+        # Arrow reports a compressed stream that ends early or is corrupt as an OSError without a number.
+        if error.errno is None:
+            raise _damaged(name, error) from error
+        raise Retryable(f"{name} could not be read: {error}") from error
+
+
+def _damaged(name: str, error: Exception) -> Fatal:
+    return Fatal(
+        f"{name} is damaged or of another format: {error}", remedy="write it again, or leave it out of the path"
+    )
+
+
+class FileRows(Protocol):
+    """One open file: its rows from a position on."""
+
+    def take(self, max_rows: int) -> pa.RecordBatch | None:
+        """The next rows, at least one; None at the end."""
+
+    def position(self) -> Position:
+        """Where to go on after exactly the rows that `take` has returned."""
+
+    def close(self) -> None: ...
+
+
+class FileReader:
+    """Reads files one after the other, in the order in which they were given; opens each when its turn comes.
+
+    `start` is the position of a file's beginning. `open_file(name, position)` opens one.
+    """
+
+    def __init__(
+        self,
+        splits: Mapping[str, Position | None],
+        start: Position,
+        open_file: Callable[[str, Position], FileRows],
+    ) -> None:
+        self._positions: dict[str, Position] = {
+            name: start if position is None else position for name, position in splits.items()
+        }
+        self._waiting = list(reversed(self._positions))
+        self._open_file = open_file
+        self._name = ""
+        self._rows: FileRows | None = None
+
+    def poll(self, max_rows: int) -> PollResult:
+        if self._rows is None:
+            if not self._waiting:
+                return []
+            self._name = self._waiting.pop()
+            with reading(self._name):
+                self._rows = self._open_file(self._name, self._positions[self._name])
+        with reading(self._name):
+            batch = self._rows.take(max_rows)
+        if batch is not None:
+            return [(self._name, batch)]
+        self._positions[self._name] = self._rows.position()
+        self._close_file()
+        return Ended(self._name)
+
+    def positions(self) -> dict[str, Position]:
+        if self._rows is not None:
+            self._positions[self._name] = self._rows.position()
+        return dict(self._positions)
+
+    def committed(self, positions: Mapping[str, Position]) -> None:
+        """Files need no acknowledgement."""
+
+    def close(self) -> None:
+        self._waiting.clear()
+        self._close_file()
+
+    def _close_file(self) -> None:
+        rows, self._rows = self._rows, None
+        if rows is not None:
+            rows.close()
