@@ -1,0 +1,31 @@
+"""A checkpoint as data: where every read stands and what every operator holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streamflow.connect.source import Position
+
+
+@dataclass(frozen=True, slots=True)
+class SplitState:
+    """A split at a barrier. `position` None: not started. `times`: the greatest event time seen, by step (rule 27)."""
+
+    position: Position | None = None
+    times: Mapping[str, int] = field(default_factory=dict)
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`splits`: by the read's step, every split that is known, started or not (rule 28), in the order in which they open.
+
+    `state`: by `step/container`, one snapshot file (`state.files`) per worker that had one.
+    """
+
+    number: int
+    key_groups: int
+    splits: Mapping[str, Mapping[str, SplitState]]
+    state: Mapping[str, tuple[bytes, ...]]
+    final: bool = False

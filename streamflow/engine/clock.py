@@ -1,0 +1,49 @@
+"""The only place where time is asked for. Everybody else takes it as an argument."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def monotonic(self) -> int:
+        """Microseconds that never go back; their zero means nothing."""
+
+    def wall(self) -> int:
+        """Microseconds since the epoch, UTC."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> int:
+        return time.monotonic_ns() // 1000
+
+    def wall(self) -> int:
+        return time.time_ns() // 1000
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class ManualClock:
+    """A clock in the test's hand: it moves only when told.
+
+    >>> clock = ManualClock()
+    >>> clock.advance(5)
+    >>> clock.monotonic()
+    5
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        self._now = start
+
+    def monotonic(self) -> int:
+        return self._now
+
+    def wall(self) -> int:
+        return self._now
+
+    def advance(self, microseconds: int) -> None:
+        self._now += microseconds

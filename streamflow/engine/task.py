@@ -1,0 +1,409 @@
+"""The task: one worker's instance of one stage. Pure: events in, outputs out, no thread, clock, socket or file.
+
+A batch that comes in is pushed through the chain of operators depth first, so that nothing is in flight inside a task between
+two calls. The task merges watermarks at every node with several inputs, aligns barriers over its inputs, and names the step
+and the user's line in every error. Who calls it (the inline runner, a worker's loop, the simulation) does all I/O.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+import pyarrow as pa
+
+import streamflow
+from streamflow.engine.exchange import Router
+from streamflow.engine.split_time import SplitEventTime, restored_clock
+from streamflow.engine.watermarks import Merger
+from streamflow.errors import StepError, StreamflowError
+from streamflow.operators.base import Operator, Output
+from streamflow.operators.events import MAX_TIME, Barrier, Batch, End, Event, Watermark
+from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
+from streamflow.state.container import Container, Snapshot
+
+Port: TypeAlias = "tuple[int, int]"
+"""A node's input: (node id, port)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One direction between two tasks: from worker `sender` into one port of a node."""
+
+    port: Port
+    sender: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put `event` on the channel from this worker into `port` of worker `worker`."""
+
+    port: Port
+    worker: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Hand `batch` to the sink of node `node`."""
+
+    node: int
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The barrier has come in on every input and nothing is buffered: snapshot now, before the next call."""
+
+    barrier: Barrier
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Every input has ended."""
+
+
+TaskOutput: TypeAlias = "Send | Write | Aligned | Finished"
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a node has seen, for progress."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    batches_in: int = 0
+
+
+@dataclass(slots=True)
+class _Node:
+    """A physical node at run time."""
+
+    spec: PhysicalNode
+    operator: Operator | None = None
+    times: SplitEventTime | None = None
+    columns: list[str] = field(default_factory=list)  # of a sink
+    merger: Merger = field(default_factory=lambda: Merger(1))
+    inputs: dict[tuple[int, int], int] = field(default_factory=dict)  # (port, sender or -1) -> the merger's index
+    inner: list[tuple[_Node, int]] = field(default_factory=list)  # (node, port) in this task
+    outer: list[tuple[Port, Router | None]] = field(default_factory=list)  # edges to later stages
+    counters: Counters = field(default_factory=Counters)
+
+
+class Task:
+    """One stage on one worker.
+
+    `splits`: for every read of the stage, the splits of this worker in the order in which they are opened; each maps a node id of
+    a `SplitTimes` to the greatest event time in its snapshot, where there is one.
+    """
+
+    def __init__(
+        self,
+        graph: PhysicalGraph,
+        stage: int,
+        worker: int,
+        *,
+        splits: Mapping[int, Mapping[str, Mapping[str, int]]] | None = None,
+        wrap: type[Operator] | None = None,
+    ) -> None:
+        self._graph = graph
+        self.stage = stage
+        self.worker = worker
+        self._wrap = wrap
+        self._outputs: list[TaskOutput] = []
+        self._nodes: dict[int, _Node] = {}
+        self.channels: list[Channel] = []
+        self._barrier: Barrier | None = None
+        self._waiting: set[Channel | int] = set()
+        self._open: set[Channel | int] = set()
+        for spec in graph.stage(stage):
+            self._nodes[spec.id] = self._build(spec, splits or {})
+        self._connect()
+        self._open = {*self.channels, *self.reads()}
+
+    # -- construction
+
+    def _build(self, spec: PhysicalNode, splits: Mapping[int, Mapping[str, Mapping[str, int]]]) -> _Node:
+        node = _Node(spec)
+        match spec.work:
+            case Run(make):
+                node.operator = make() if self._wrap is None else self._wrap(make(), spec)  # type: ignore[call-arg]
+            case SplitTimes() as work:
+                known = {name: times.get(spec.step) for name, times in splits.get(work.read, {}).items()}
+                clock = restored_clock(bound=work.bound, idle=work.idle, splits=known, min_time=work.min_time)
+                node.times = SplitEventTime(work.evaluate, spec.schema, clock)
+            case Deliver(schema=schema):
+                node.columns = schema.names
+            case ReadSplits():
+                pass
+            case other:
+                assert_never(other)
+        return node
+
+    def _connect(self) -> None:
+        graph, workers = self._graph, range(self._graph.workers)
+        for spec in graph.nodes:
+            for edge in spec.edges:
+                source, target = graph.nodes[edge.source], (spec.id, edge.port)
+                if spec.stage == self.stage:
+                    node = self._nodes[spec.id]
+                    if source.stage == self.stage:
+                        node.inputs[edge.port, -1] = len(node.inputs)
+                        self._nodes[source.id].inner.append((node, edge.port))
+                    else:
+                        for sender in workers if edge.exchange is not None else (self.worker,):
+                            node.inputs[edge.port, sender] = len(node.inputs)
+                            self.channels.append(Channel(target, sender))
+                elif source.stage == self.stage:
+                    router = None
+                    if edge.exchange is not None:
+                        router = Router(edge.exchange, source.schema, graph.key_groups, graph.workers)
+                    self._nodes[source.id].outer.append((target, router))
+        for node in self._nodes.values():
+            node.merger = Merger(max(1, len(node.inputs)))
+
+    # -- what the host asks
+
+    def reads(self) -> list[int]:
+        """Node ids of the reads that the host polls for this task."""
+        return [i for i, node in self._nodes.items() if isinstance(node.spec.work, ReadSplits)]
+
+    def is_blocked(self, channel: Channel | int) -> bool:
+        """This input has passed the barrier that others have not: deliver nothing from it until they have."""
+        return self._barrier is not None and channel not in self._waiting
+
+    def snapshot(self) -> dict[str, Snapshot]:
+        """The state of every operator, by `step/container`. Only right after `Aligned`."""
+        groups = self._graph.key_groups
+        return {address: container.snapshot(groups) for address, container in self._containers()}
+
+    def restore(self, parts: Mapping[str, Sequence[Snapshot]], groups: range) -> None:
+        """Take over these key groups from all workers' snapshots, before any other call."""
+        for address, container in self._containers():
+            container.restore(parts.get(address, ()), groups)
+
+    def _containers(self) -> Iterable[tuple[str, Container]]:
+        for node in self._nodes.values():
+            if node.operator is not None:
+                for name, container in node.operator.state().items():
+                    yield f"{node.spec.step}/{name}", container
+
+    def split_times(self) -> dict[int, dict[str, dict[str, int]]]:
+        """Per read and split the greatest event time at each of its `SplitTimes`, by step: part of the positions (rule 27)."""
+        found: dict[int, dict[str, dict[str, int]]] = {}
+        for node in self._nodes.values():
+            if node.times is not None and isinstance(node.spec.work, SplitTimes):
+                per_split = found.setdefault(node.spec.work.read, {})
+                for split, time in node.times.clock.greatest().items():
+                    per_split.setdefault(split, {})[node.spec.step] = time
+        return found
+
+    def counters(self) -> dict[int, Counters]:
+        return {i: node.counters for i, node in self._nodes.items()}
+
+    def late(self) -> dict[int, int]:
+        """(row, window) pairs left out so far, by node."""
+        return {i: node.operator.late for i, node in self._nodes.items() if node.operator is not None and node.operator.late}
+
+    def watermarks(self) -> dict[int, Watermark]:
+        """The watermark at every node that knows event time."""
+        found = {}
+        for i, node in self._nodes.items():
+            if node.times is not None:
+                found[i] = node.times.clock.current
+            elif node.spec.edges:
+                found[i] = node.merger.current
+        return found
+
+    def split_holders(self) -> dict[int, str | None]:
+        """Which split holds the watermark of each read back, by the node that generates it."""
+        return {i: n.times.clock.holder() for i, n in self._nodes.items() if n.times is not None}
+
+    # -- reads
+
+    def on_rows(self, read: int, split: str, batch: Batch) -> list[TaskOutput]:
+        """Rows of one split, in the split's order."""
+        node = self._nodes[read]
+        self._push(node, batch, split)
+        self._advance(read, ended=False)
+        return self._take()
+
+    def on_watermark(self, read: int, split: str, time: int) -> list[TaskOutput]:
+        """The reader declares how far a split has come."""
+        for times in self._times_of(read):
+            times.clock.on_watermark(split, time)
+        self._advance(read, ended=False)
+        return self._take()
+
+    def on_quiet(self, read: int, splits: Iterable[str], now: int) -> list[TaskOutput]:
+        """These splits were polled at `now` (monotonic, microseconds) and had nothing."""
+        for times in self._times_of(read):
+            times.clock.on_quiet(splits, now)
+        self._advance(read, ended=False)
+        return self._take()
+
+    def on_split_ended(self, read: int, split: str) -> list[TaskOutput]:
+        for times in self._times_of(read):
+            times.clock.on_ended(split)
+        self._advance(read, ended=False)
+        return self._take()
+
+    def on_read_ended(self, read: int) -> list[TaskOutput]:
+        """Every split has ended and none can appear: the watermark goes to the end of time; barriers still pass (rule 29)."""
+        self._push(self._nodes[read], Watermark(MAX_TIME), None)
+        self._advance(read, ended=True)
+        return self._take()
+
+    def _times_of(self, read: int) -> list[SplitEventTime]:
+        return [
+            node.times
+            for node in self._nodes.values()
+            if node.times is not None and isinstance(node.spec.work, SplitTimes) and node.spec.work.read == read
+        ]
+
+    def _advance(self, read: int, *, ended: bool) -> None:
+        """Send the read's watermark on from every node that generates it, where it has changed."""
+        for node in self._nodes.values():
+            work = node.spec.work
+            if isinstance(work, SplitTimes) and work.read == read:
+                assert node.times is not None
+                before = node.times.clock.current
+                now = node.times.clock.watermark(ended=ended)
+                if now != before:
+                    self._push(node, now, None)
+
+    # -- channels
+
+    def on_event(self, channel: Channel, event: Event) -> list[TaskOutput]:
+        """The next event of a channel that is not blocked."""
+        node_id, port = channel.port
+        match event:
+            case Barrier():
+                self._align(channel, event)
+            case End():
+                self._end(channel)
+            case _:
+                self._give(self._nodes[node_id], port, channel.sender, event, None)
+        return self._take()
+
+    def on_trigger(self, barrier: Barrier) -> list[TaskOutput]:
+        """The coordinator starts a checkpoint: a barrier comes in on all reads of this task at once."""
+        for read in self.reads():
+            self._align(read, barrier)
+        return self._take()
+
+    def on_end(self) -> list[TaskOutput]:
+        """The final checkpoint is committed: the reads end (rule 29)."""
+        for read in self.reads():
+            self._end(read)
+        return self._take()
+
+    def _align(self, source: Channel | int, barrier: Barrier) -> None:
+        if self._barrier is None:
+            self._barrier = barrier
+            self._waiting = set(self._open)
+        self._waiting.discard(source)
+        if self._waiting:
+            return
+        for node in self._nodes.values():  # topological: what a node lets go may rest in a later one
+            if node.operator is not None:
+                self._run(node, node.operator.flush(), None)
+        self._barrier = None
+        self._outputs.append(Aligned(barrier))
+        self._broadcast(barrier)
+
+    def _end(self, source: Channel | int) -> None:
+        self._open.discard(source)
+        if not self._open:
+            self._broadcast(End())
+            self._outputs.append(Finished())
+
+    def _broadcast(self, event: Event) -> None:
+        for node in self._nodes.values():
+            for port, router in node.outer:
+                self._send(port, router, event)
+
+    # -- the chain
+
+    def _take(self) -> list[TaskOutput]:
+        taken, self._outputs = self._outputs, []
+        return taken
+
+    def _push(self, node: _Node, item: Output, split: str | None) -> None:
+        """`item` leaves `node`."""
+        if isinstance(item, pa.RecordBatch):
+            node.counters.rows_out += item.num_rows
+        for child, port in node.inner:
+            self._give(child, port, -1, item, split)
+        for target, router in node.outer:
+            self._send(target, router, item)
+
+    def _give(self, node: _Node, port: int, sender: int, item: Output, split: str | None) -> None:
+        """`item` reaches `node`."""
+        if isinstance(item, Watermark):
+            merged = node.merger.update(node.inputs[port, sender], item)
+            if merged is not None and node.operator is not None:
+                self._run(node, node.operator.on_watermark(merged), None)
+            return
+        node.counters.rows_in += item.num_rows
+        node.counters.batches_in += 1
+        if node.operator is not None:
+            self._run(node, node.operator.on_batch(port, item), split)
+        elif node.times is not None:
+            assert split is not None
+            self._push(node, self._stamp(node, split, item), None)
+        else:
+            self._outputs.append(Write(node.spec.id, item.select(node.columns)))
+
+    def _run(self, node: _Node, results: Iterable[Output], split: str | None) -> None:
+        """Push what an operator yields, while it yields it; an error of its own is given its step and line."""
+        iterator = iter(results)
+        while True:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise named(error, node.spec) from error
+            self._push(node, item, split)
+
+    def _stamp(self, node: _Node, split: str, batch: Batch) -> Batch:
+        assert node.times is not None
+        try:
+            return node.times.on_rows(split, batch)
+        except Exception as error:
+            raise named(error, node.spec) from error
+
+    def _send(self, port: Port, router: Router | None, event: Event) -> None:
+        if router is None:
+            self._outputs.append(Send(port, self.worker, event))
+        elif isinstance(event, pa.RecordBatch):
+            self._outputs += [Send(port, worker, part) for worker, part in router.split(event)]
+        else:
+            self._outputs += [Send(port, worker, event) for worker in range(self._graph.workers)]
+
+
+def named(error: Exception, node: PhysicalNode) -> StreamflowError:
+    """The error with the step and the user's line in it."""
+    if isinstance(error, StreamflowError):
+        if error.step is None:
+            error.step = node.step
+            error.location = error.location or node.location
+        return error
+    where = _user_frame(error)
+    text = f"{type(error).__name__}: {error}" + (f" (raised at {where})" if where else "")
+    return StepError(text, step=node.step, location=node.location)
+
+
+def _user_frame(error: Exception) -> str | None:
+    """The innermost line outside of streamflow and installed packages."""
+    ours = str(Path(streamflow.__file__).parent)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(ours) and "site-packages" not in frame.filename:
+            return f"{frame.filename}:{frame.lineno}"
+    return None
+
+

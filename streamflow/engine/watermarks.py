@@ -1,0 +1,139 @@
+"""Watermarks: over the splits of a read (rules 2, 4) and over the inputs of a node (rule 3). Pure: time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from streamflow.operators.events import MAX_TIME, MIN_TIME, Watermark
+
+
+def saturating_sub(time: int, span: int) -> int:
+    """`time - span`, kept above the smallest int64 (rule 11)."""
+    return max(time - span, MIN_TIME)
+
+
+class Merger:
+    """The watermark over several inputs: the minimum of those that are neither idle nor ended. It never goes back.
+
+    All open inputs idle: idle, and the watermark stays where it is. An ended input (watermark at the end of time) is out of the
+    minimum, else one that ended beside an idle one would fire everything. An input that wakes counts again once it has
+    caught up; until then its rows are judged by the merged watermark.
+
+    >>> merger = Merger(2)
+    >>> merger.update(0, Watermark(10))
+    >>> merger.update(1, Watermark(7))
+    Watermark(time=7, idle=False)
+    >>> merger.update(1, Watermark(7, idle=True))
+    Watermark(time=10, idle=False)
+    """
+
+    def __init__(self, inputs: int) -> None:
+        self._times = [MIN_TIME] * inputs
+        self._idle = [False] * inputs
+        self.current = Watermark(MIN_TIME)
+
+    def update(self, index: int, watermark: Watermark) -> Watermark | None:
+        """What the node is to see: the new merged watermark, or None when nothing changed."""
+        self._times[index] = max(self._times[index], watermark.time)
+        self._idle[index] = watermark.idle
+        if len(self._times) == 1:
+            merged = Watermark(self._times[0], watermark.idle)
+        else:
+            merged = self._merge()
+        if merged == self.current:
+            return None
+        self.current = merged
+        return merged
+
+    def _merge(self) -> Watermark:
+        held = self.current.time
+        unfinished = [i for i, time in enumerate(self._times) if time < MAX_TIME]
+        if not unfinished:
+            return Watermark(MAX_TIME)
+        awake = [i for i in unfinished if not self._idle[i]]
+        if not awake:
+            return Watermark(held, idle=True)
+        counted = [self._times[i] for i in awake if self._times[i] >= held]
+        return Watermark(min(counted, default=held))
+
+
+@dataclass(slots=True)
+class _Split:
+    least: int  # no row lies below it
+    greatest: int = MIN_TIME  # of the event times seen
+    forced: int = MIN_TIME  # set by the reader
+    quiet_since: int | None = None
+    idle: bool = False
+    ended: bool = False
+
+    def watermark(self, bound: int) -> int:
+        return max(self.least, self.forced, saturating_sub(self.greatest, bound))
+
+
+class SplitClock:
+    """The watermark of a read: the minimum over all its known splits, opened or not, that are neither idle nor ended.
+
+    `bound` and `idle` in microseconds. `least` gives for every known split a time that none of its rows lies below, MIN_TIME
+    when that is not known. Times are event times; `now` is the monotonic clock.
+
+    >>> clock = SplitClock(bound=5, idle=None, least={"a": MIN_TIME, "b": 100})
+    >>> clock.on_rows("a", 50)
+    >>> clock.watermark(ended=False)
+    Watermark(time=45, idle=False)
+    """
+
+    def __init__(
+        self, *, bound: int, idle: int | None, least: Mapping[str, int], greatest: Mapping[str, int] | None = None
+    ) -> None:
+        self._bound = bound
+        self._idle = idle
+        self._splits = {name: _Split(time) for name, time in least.items()}
+        for name, time in (greatest or {}).items():
+            self._splits[name].greatest = time
+        self.current = Watermark(MIN_TIME)
+
+    def on_rows(self, split: str, greatest: int) -> None:
+        state = self._splits[split]
+        if greatest > state.greatest:
+            state.greatest = greatest
+        state.quiet_since = None
+        state.idle = False
+
+    def on_watermark(self, split: str, time: int) -> None:
+        """The reader itself knows how far the split has come."""
+        self._splits[split].forced = max(self._splits[split].forced, time)
+
+    def on_quiet(self, splits: Iterable[str], now: int) -> None:
+        """These splits were polled and had nothing (rule 4: never told of paused or unopened ones)."""
+        if self._idle is None:
+            return
+        for name in splits:
+            state = self._splits[name]
+            if state.quiet_since is None:
+                state.quiet_since = now
+            state.idle = now - state.quiet_since >= self._idle
+
+    def on_ended(self, split: str) -> None:
+        self._splits[split].ended = True
+
+    def holder(self) -> str | None:
+        """The split that holds the watermark back, for progress and `explain`."""
+        waiting = {n: s.watermark(self._bound) for n, s in self._splits.items() if not s.ended and not s.idle}
+        return min(waiting, key=waiting.__getitem__, default=None)
+
+    def watermark(self, *, ended: bool) -> Watermark:
+        """The read's watermark. `ended`: every split has ended and none can appear."""
+        held = self.current.time
+        if ended:
+            merged = Watermark(MAX_TIME)
+        else:
+            awake = [s.watermark(self._bound) for s in self._splits.values() if not s.ended and not s.idle]
+            counted = [time for time in awake if time >= held]
+            merged = Watermark(min(counted, default=held), idle=not awake)
+        self.current = merged
+        return merged
+
+    def greatest(self) -> dict[str, int]:
+        """The greatest event time per split: part of its position (rule 27)."""
+        return {name: split.greatest for name, split in self._splits.items() if split.greatest > MIN_TIME}

@@ -1,0 +1,236 @@
+"""The inline runner: n logical workers in one thread, every interleaving decided by a seed.
+
+It drives the tasks, readers and coordinator that every runner drives. Sinks are collected: rows of a checkpoint that is not complete
+are dropped by a crash, as a transactional sink would drop them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import assert_never
+
+import pyarrow as pa
+
+from streamflow.cluster.checkpoint import Checkpoint, SplitState
+from streamflow.cluster.coordinator import (
+    Acknowledged,
+    CheckpointDue,
+    Commit,
+    Committed,
+    Coordinator,
+    Finish,
+    Instruction,
+    ReadEnded,
+    Trigger,
+    assign,
+)
+from streamflow.engine.clock import ManualClock
+from streamflow.engine.task import Aligned, Channel, Finished, Send, Task, TaskOutput, Write
+from streamflow.errors import EngineError
+from streamflow.kernels.hashing import groups_of_worker
+from streamflow.operators.base import Operator
+from streamflow.operators.events import Event
+from streamflow.plan.physical import PhysicalGraph
+from streamflow.runners.reading import OpenRead, discover
+from streamflow.state.files import decode, encode
+
+
+class InlineJob:
+    """One attempt of a job. `step` does one thing that may happen next; which one is up to the seed.
+
+    `sources_clock`: the clock that splits' idleness is judged by; it moves only when a source or the test moves it.
+    """
+
+    def __init__(
+        self,
+        graph: PhysicalGraph,
+        *,
+        seed: int = 0,
+        checkpoint: Checkpoint | None = None,
+        clock: ManualClock | None = None,
+        max_rows: int = 16_384,
+        wrap: type[Operator] | None = None,
+    ) -> None:
+        self._graph = graph
+        self._rng = random.Random(seed)
+        self._clock = clock or ManualClock()
+        self._max_rows = max_rows
+        self._channels: dict[tuple[int, Channel], deque[Event]] = {}
+        self._tasks: dict[tuple[int, int], Task] = {}
+        self._reads: list[tuple[int, OpenRead]] = []
+        writers = [(worker, node) for worker in range(graph.workers) for node in graph.sinks()]
+        self._pending: dict[tuple[int, int], list[pa.RecordBatch]] = {writer: [] for writer in writers}
+        self._prepared: dict[tuple[int, int], list[pa.RecordBatch]] = {writer: [] for writer in writers}
+        self.committed: dict[int, list[pa.RecordBatch]] = {node: [] for node in graph.sinks()}
+        self.checkpoint: Checkpoint | None = checkpoint
+        self.finished = False
+        self.batches_read = 0
+        self._coordinator = Coordinator(
+            workers=graph.workers,
+            stages=graph.stages,
+            reads=[graph.nodes[read].step for read in graph.reads()],
+            key_groups=graph.key_groups,
+            first=1 if checkpoint is None else checkpoint.number + 1,
+        )
+        self._deploy(checkpoint, wrap)
+
+    # -- deployment
+
+    def _deploy(self, checkpoint: Checkpoint | None, wrap: type[Operator] | None) -> None:
+        workers = self._graph.workers
+        assigned = [self._assignment(worker, checkpoint) for worker in range(workers)]
+        parts = {} if checkpoint is None else {a: [decode(d) for d in ds] for a, ds in checkpoint.state.items()}
+        for worker in range(workers):
+            splits = {read: {name: s.times for name, s in own.items()} for read, own in assigned[worker].items()}
+            for stage in range(self._graph.stages):
+                task = Task(self._graph, stage, worker, splits=splits, wrap=wrap)
+                task.restore(parts, groups_of_worker(worker, self._graph.key_groups, workers))
+                self._tasks[worker, stage] = task
+                for channel in task.channels:
+                    self._channels[worker, channel] = deque()
+        for worker in range(workers):
+            for read in self._tasks[worker, 0].reads():
+                opened = OpenRead(self._graph.nodes[read], self._tasks[worker, 0], assigned[worker][read])
+                self._reads.append((worker, opened))
+        for worker, opened in self._reads:
+            self._carry_out(worker, 0, opened.start())
+            self._report_end(worker, opened)
+
+    def _assignment(self, worker: int, checkpoint: Checkpoint | None) -> dict[int, dict[str, SplitState]]:
+        found: dict[int, dict[str, SplitState]] = {}
+        for read in self._graph.reads():
+            node = self._graph.nodes[read]
+            known = {} if checkpoint is None else checkpoint.splits[node.step]
+            names = [*known, *(name for name in discover(self._graph, node) if name not in known)]
+            own = assign(names, self._graph.workers)[worker]
+            found[read] = {name: known.get(name, SplitState()) for name in own}
+        return found
+
+    # -- one step
+
+    def step(self) -> bool:
+        """Do one thing that can be done; False when nothing can, or the job is finished."""
+        if self.finished:
+            return False
+        choices: list[tuple[int, OpenRead | Channel]] = [
+            (worker, read) for worker, read in self._reads if self._can_poll(worker, read)
+        ]
+        choices += [(worker, c) for (worker, c), queue in self._channels.items() if queue and not self._blocked(worker, c)]
+        if not choices:
+            return self._jump_clock()
+        worker, chosen = self._rng.choice(choices)
+        match chosen:
+            case OpenRead():
+                self.batches_read += 1
+                rows = 1 + int(self._max_rows * self._rng.random() ** 3)
+                self._carry_out(worker, 0, chosen.poll(rows, self._clock.monotonic()))
+                self._report_end(worker, chosen)
+            case channel:
+                stage = self._graph.nodes[channel.port[0]].stage
+                event = self._channels[worker, channel].popleft()
+                self._carry_out(worker, stage, self._tasks[worker, stage].on_event(channel, event))
+        return True
+
+    def _can_poll(self, worker: int, read: OpenRead) -> bool:
+        if read.ended or self._tasks[worker, 0].is_blocked(read.node.id):
+            return False
+        return read.wakes_at is None or read.wakes_at <= self._clock.monotonic()
+
+    def _jump_clock(self) -> bool:
+        """Nothing to do now: go to the next moment at which a reader wants to be polled."""
+        waiting = [r.wakes_at for _, r in self._reads if not r.ended and r.wakes_at is not None]
+        if not waiting:
+            if any(self._channels.values()):
+                raise EngineError("channels hold events that no task may take: a barrier cannot align")
+            return False
+        self._clock.advance(max(1, min(waiting) - self._clock.monotonic()))
+        return True
+
+    def _blocked(self, worker: int, channel: Channel) -> bool:
+        return self._tasks[worker, self._graph.nodes[channel.port[0]].stage].is_blocked(channel)
+
+    def _report_end(self, worker: int, read: OpenRead) -> None:
+        if read.ended:
+            self._instruct(self._coordinator.handle(ReadEnded(worker, read.node.step)))
+
+    # -- what tasks and coordinator want
+
+    def _carry_out(self, worker: int, stage: int, outputs: Iterable[TaskOutput]) -> None:
+        for output in outputs:
+            match output:
+                case Send(port, to, event):
+                    self._channels[to, Channel(port, worker)].append(event)
+                case Write(node, batch):
+                    self._pending[worker, node].append(batch)
+                case Aligned(barrier):
+                    self._acknowledge(worker, stage, barrier.checkpoint)
+                case Finished():
+                    pass
+                case other:
+                    assert_never(other)
+
+    def _acknowledge(self, worker: int, stage: int, checkpoint: int) -> None:
+        task = self._tasks[worker, stage]
+        for node in self._graph.sinks():
+            if self._graph.nodes[node].stage == stage:
+                self._prepared[worker, node] += self._pending[worker, node]
+                self._pending[worker, node] = []
+        splits = {r.node.step: r.states() for w, r in self._reads if w == worker and stage == 0}
+        state = {address: encode(part) for address, part in task.snapshot().items()}
+        self._instruct(self._coordinator.handle(Acknowledged(worker, stage, checkpoint, state, splits)))
+
+    def _instruct(self, instructions: Iterable[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Trigger(barrier):
+                    for worker in range(self._graph.workers):
+                        self._carry_out(worker, 0, self._tasks[worker, 0].on_trigger(barrier))
+                case Commit(checkpoint):
+                    self._commit(checkpoint)
+                case Finish():
+                    self.finished = True
+                case other:
+                    assert_never(other)
+
+    def _commit(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        for (_, node), batches in self._prepared.items():
+            self.committed[node] += batches
+            batches.clear()
+        self._instruct(self._coordinator.handle(Committed(checkpoint.number)))
+
+    # -- what the test does
+
+    def trigger_checkpoint(self) -> None:
+        """Ask for a checkpoint now; it completes as the job goes on."""
+        self._instruct(self._coordinator.handle(CheckpointDue()))
+
+    def run(self) -> None:
+        """Step until the job has finished."""
+        while self.step():
+            pass
+        if not self.finished:
+            raise EngineError("the job stands still: no split can be read and no channel holds an event")
+
+    def late(self) -> dict[str, int]:
+        """(row, window) pairs left out, by step."""
+        found: dict[str, int] = {}
+        for task in self._tasks.values():
+            for node, count in task.late().items():
+                step = self._graph.nodes[node].step
+                found[step] = found.get(step, 0) + count
+        return found
+
+    def close(self) -> None:
+        for _, read in self._reads:
+            read.close()
+
+    def results(self) -> Mapping[str, pa.Table]:
+        """Committed rows by the sink's step."""
+        return {
+            self._graph.nodes[node].step: pa.Table.from_batches(self.committed[node], schema=work.schema)
+            for node, work in self._graph.sinks().items()
+        }
+

@@ -1,0 +1,137 @@
+"""The edge between a reader and its task: polls, and tells the task what came, what is quiet and what has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from streamflow.cluster.checkpoint import SplitState
+from streamflow.connect.canonical import canonical_batch
+from streamflow.connect.source import Ended, Reader, Wait, WatermarkedReader
+from streamflow.engine.task import Task, TaskOutput, named
+from streamflow.operators.events import MIN_TIME
+from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, SplitTimes
+
+
+def discover(graph: PhysicalGraph, node: PhysicalNode) -> list[str]:
+    """A read's splits in the order in which they are to be opened: by the least event time they may hold (rule 2)."""
+    assert isinstance(node.work, ReadSplits)
+    try:
+        names = list(node.work.source.splits())
+    except Exception as error:
+        raise named(error, node) from error
+    timed = [n.work for n in graph.nodes if isinstance(n.work, SplitTimes) and n.work.read == node.id]
+
+    def opens_at(name: str) -> int:
+        known = [work.min_time(name) for work in timed]
+        return min((MIN_TIME if time is None else time for time in known), default=MIN_TIME)
+
+    return sorted(names, key=opens_at)  # stable: unknown ones first, in the source's order
+
+
+class OpenRead:
+    """One read on one worker, from its splits' states on. `splits` are in the order in which they open."""
+
+    def __init__(self, node: PhysicalNode, task: Task, splits: Mapping[str, SplitState]) -> None:
+        assert isinstance(node.work, ReadSplits)
+        self.node = node
+        self._task = task
+        self._schema = node.work.schema
+        self._bounded = node.work.source.bounded
+        self._splits = dict(splits)
+        self._unfinished = {name for name, state in splits.items() if not state.ended}
+        self.ended = False
+        self.wakes_at: int | None = None
+        self._reader: Reader | None = None
+
+    def start(self) -> list[TaskOutput]:
+        """Open the reader; what the task says to splits that had ended before."""
+        outputs: list[TaskOutput] = []
+        for name, state in self._splits.items():
+            if state.ended:
+                outputs += self._task.on_split_ended(self.node.id, name)
+        assert isinstance(self.node.work, ReadSplits)
+        positions = {name: self._splits[name].position for name in self._splits if name in self._unfinished}
+        if positions:
+            try:
+                self._reader = self.node.work.source.open(positions)
+            except Exception as error:
+                raise named(error, self.node) from error
+        return outputs + self._end_if_done(0)
+
+    def poll(self, max_rows: int, now: int) -> list[TaskOutput]:
+        """One poll at `now` (monotonic, microseconds), and all that follows from it in this task."""
+        assert self._reader is not None
+        self.wakes_at = None
+        try:
+            result = self._reader.poll(max_rows)
+        except Exception as error:
+            raise named(error, self.node) from error
+        match result:
+            case Ended(split):
+                return self._on_ended(split, now)
+            case Wait(seconds):
+                self.wakes_at = now + int(seconds * 1e6)
+                return self._watermarks() + self._task.on_quiet(self.node.id, self._unfinished, now)
+            case batches:
+                outputs: list[TaskOutput] = []
+                for split, batch in batches:
+                    if batch.num_rows:
+                        outputs += self._task.on_rows(self.node.id, split, self._canonical(batch))
+                if not self._bounded:
+                    quiet = self._unfinished - {split for split, _ in batches}
+                    outputs += self._task.on_quiet(self.node.id, quiet, now)
+                return outputs + self._watermarks()
+
+    def _canonical(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if batch.schema is self._schema or batch.schema.equals(self._schema):
+            return batch
+        try:
+            return canonical_batch(batch, self._schema)
+        except Exception as error:
+            raise named(error, self.node) from error
+
+    def _watermarks(self) -> list[TaskOutput]:
+        outputs: list[TaskOutput] = []
+        if isinstance(self._reader, WatermarkedReader):
+            for split in self._unfinished:
+                time = self._reader.watermark(split)
+                if time is not None:
+                    outputs += self._task.on_watermark(self.node.id, split, time)
+        return outputs
+
+    def _on_ended(self, split: str, now: int) -> list[TaskOutput]:
+        self._unfinished.discard(split)
+        return self._task.on_split_ended(self.node.id, split) + self._end_if_done(now)
+
+    def _end_if_done(self, now: int) -> list[TaskOutput]:
+        if self._unfinished or self.ended:
+            return []
+        if self._splits or self._bounded:
+            self.ended = True
+            return self._task.on_read_ended(self.node.id)
+        return self._task.on_quiet(self.node.id, (), now)  # no split is idle (rule 3)
+
+    def states(self) -> dict[str, SplitState]:
+        """Every split of this worker as of now: exactly the rows that the task was given."""
+        positions = {} if self._reader is None else self._reader.positions()
+        times = self._task.split_times().get(self.node.id, {})
+        return {
+            name: SplitState(
+                position=positions.get(name, before.position),
+                times=times.get(name, before.times),
+                ended=name not in self._unfinished,
+            )
+            for name, before in self._splits.items()
+        }
+
+    def committed(self) -> None:
+        """What `states` last said is durable."""
+        if self._reader is not None:
+            self._reader.committed(self._reader.positions())
+
+    def close(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.close()
