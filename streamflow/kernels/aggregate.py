@@ -4,8 +4,8 @@ A partial is one or more columns with one entry per group. Partials merge in any
 result (exactly, but for float sums), so rows may be aggregated per batch, per slice, per worker, and again at a merge.
 
 The semantics are SQL's (rule 16): nulls are skipped; sum, min, max and mean of no value are null, a count of none is 0;
-NaN is the greatest number; -0.0 equals 0.0 and comes out as 0.0. Sums of integers and decimals are kept in 32-bit limbs,
-each summed in an int64: no order of rows overflows on the way, and only a final value that does not fit is an error.
+NaN is the greatest number; -0.0 equals 0.0 and comes out as 0.0. Sums of integers and decimals are kept in limbs of 32
+bits, each summed in an int64: no order of rows overflows on the way, only a final value that does not fit is an error.
 """
 
 from __future__ import annotations

@@ -1,0 +1,189 @@
+"""Windows as arithmetic: from times to slices, from slices to windows, and back. All times are int64 microseconds.
+
+A slice is the time between two neighbouring window borders (rule 15): every window is a run of whole slices, so rows
+are aggregated once per slice however many windows share it. Windows and slices are numbered by ints, ascending with
+time. Floor division throughout: times before 1970 are nothing special (rule 10). What leaves int64 is clamped to its
+ends, and the greatest int64 is the end of all time, at which every window is over (rule 11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s: TypeAlias = "npt.NDArray[np.int64]"
+
+_LEAST = -(1 << 63)
+_GREATEST = (1 << 63) - 1
+_ALL = 1 << 64
+"""Above the number of every window."""
+
+
+class Slices(Protocol):
+    """How rows fall into slices and windows. What takes arrays costs a few numpy passes; the rest is arithmetic on ints."""
+
+    def slice_ids(self, positions: Int64s) -> Int64s:
+        """The slice of each row, by its event time or the column that stands for it."""
+
+    def slice_of(self, position: int) -> int:
+        """`slice_ids` of one row."""
+
+    def windows_of(self, slice_id: int) -> range:
+        """The windows that a slice is part of; empty between windows."""
+
+    def slices_of(self, window: int) -> range:
+        """The slices of a window."""
+
+    def window_bounds(self, window: int) -> tuple[int, int]:
+        """Start and end."""
+
+    def closed(self, watermark: int) -> int:
+        """The last window whose end is at or before the watermark."""
+
+    def first_windows(self, slice_ids: Int64s) -> Int64s:
+        """The first window of each slice."""
+
+    def last_windows(self, slice_ids: Int64s) -> Int64s:
+        """The last window of each slice; below the first for slices between windows."""
+
+    def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
+        """How many of each slice's windows end at or before its watermark (one for each, or one for all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingSlices:
+    """Windows of `size` that start every `every`, `offset` from the epoch; tumbling where `every` is `size`.
+
+    Slide k begins at offset + k * every, as window k does. Where `every` does not divide `size`, windows also end
+    inside slides, and each slide is cut in two. The offset is kept within 0..every - 1.
+
+    >>> hops = SlidingSlices(size=10, every=4)
+    >>> [int(slice) for slice in hops.slice_ids(np.array([-1, 0, 1, 2, 4]))]
+    [-1, 0, 0, 1, 2]
+    >>> hops.windows_of(0), hops.windows_of(1), hops.slices_of(-2), hops.window_bounds(-2)
+    (range(-2, 1), range(-1, 1), range(-4, 1), (-8, 2))
+    """
+
+    size: int
+    every: int
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size <= 0 or self.every <= 0:
+            raise ValueError(f"a window's size and slide must be positive, not {self.size} and {self.every}")
+        object.__setattr__(self, "offset", self.offset % self.every)
+
+    @property
+    def cut(self) -> int:
+        """Where in a slide windows end; 0 if at its start."""
+        return self.size % self.every
+
+    @property
+    def per_slide(self) -> int:
+        return 2 if self.cut else 1
+
+    def slice_ids(self, positions: Int64s) -> Int64s:
+        slide: Int64s = positions // self.every
+        if not self.offset and not self.cut:
+            return slide
+        into = positions - slide * self.every
+        if self.offset:
+            before = into < self.offset
+            slide = slide - before
+            into = into - self.offset
+            into[before] += self.every
+        return slide * 2 + (into >= self.cut) if self.cut else slide
+
+    def slice_of(self, position: int) -> int:
+        slide, into = divmod(position - self.offset, self.every)
+        return slide * self.per_slide + (0 < self.cut <= into)
+
+    def slice_bounds(self, slice_id: int) -> tuple[int, int]:
+        """Start and end of a slice."""
+        return _clamp(self._slice_start(slice_id)), _clamp(self._slice_start(slice_id + 1))
+
+    def windows_of(self, slice_id: int) -> range:
+        slide, half = divmod(slice_id, self.per_slide)
+        first = slide - self.size // self.every + (0 if self.cut and not half else 1)
+        return range(first, slide + 1)
+
+    def slices_of(self, window: int) -> range:
+        last = window + self.size // self.every
+        return range(window * self.per_slide, last * self.per_slide + (1 if self.cut else 0))
+
+    def window_bounds(self, window: int) -> tuple[int, int]:
+        start = self.offset + window * self.every
+        return _clamp(start), _clamp(start + self.size)
+
+    def closed(self, watermark: int) -> int:
+        if watermark == _GREATEST:
+            return _ALL
+        return (watermark - self.size - self.offset) // self.every
+
+    def first_windows(self, slice_ids: Int64s) -> Int64s:
+        whole = self.size // self.every
+        if not self.cut:
+            return slice_ids - (whole - 1)
+        return (slice_ids >> 1) - whole + (slice_ids & 1)
+
+    def last_windows(self, slice_ids: Int64s) -> Int64s:
+        return slice_ids >> 1 if self.cut else slice_ids
+
+    def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
+        slides, into = divmod(self.size + self.offset, self.every)
+        closed = watermarks // self.every - slides - (watermarks % self.every < into)
+        first, last = self.first_windows(slice_ids), self.last_windows(slice_ids)
+        closed = np.where(watermarks == _GREATEST, last, np.minimum(closed, last))
+        return np.maximum(closed - first + 1, 0)
+
+    def _slice_start(self, slice_id: int) -> int:
+        slide, half = divmod(slice_id, self.per_slide)
+        return self.offset + slide * self.every + half * self.cut
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBound:
+    """Rows that are results of windows, judged by those: `column` + `length` is the window's end (rule 9).
+
+    Each distinct end is a slice and a window of its own, both numbered by it. Positions are the values of `column`.
+
+    >>> FinalBound("window_start", 10).slice_ids(np.array([0, 10]))
+    array([10, 20])
+    """
+
+    column: str
+    length: int
+
+    def slice_ids(self, positions: Int64s) -> Int64s:
+        return np.minimum(positions, _GREATEST - self.length) + self.length
+
+    def slice_of(self, position: int) -> int:
+        return _clamp(position + self.length)
+
+    def windows_of(self, slice_id: int) -> range:
+        return range(slice_id, slice_id + 1)
+
+    def slices_of(self, window: int) -> range:
+        return range(window, window + 1)
+
+    def window_bounds(self, window: int) -> tuple[int, int]:
+        return _clamp(window - self.length), window
+
+    def closed(self, watermark: int) -> int:
+        return watermark
+
+    def first_windows(self, slice_ids: Int64s) -> Int64s:
+        return slice_ids
+
+    def last_windows(self, slice_ids: Int64s) -> Int64s:
+        return slice_ids
+
+    def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
+        return (slice_ids <= watermarks).astype(np.int64)
+
+
+def _clamp(time: int) -> int:
+    return min(max(time, _LEAST), _GREATEST)
