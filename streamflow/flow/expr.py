@@ -10,7 +10,8 @@ col('price') * 0.9 > 100
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
@@ -296,6 +297,20 @@ class Expr:
         """The number of distinct values."""
         return Expr(AggregateCall("n_unique", self.node), self._name)
 
+    # Order
+
+    def asc(self) -> Order:
+        """Smallest first, in `top(n, by=...)`; nulls last.
+
+        >>> col("fare").asc()
+        col('fare').asc()
+        """
+        return Order(self, descending=False)
+
+    def desc(self) -> Order:
+        """Largest first, in `top(n, by=...)`, as without it; nulls last."""
+        return Order(self, descending=True)
+
     # What Python would do with it, and must not
 
     def __bool__(self) -> NoReturn:
@@ -327,7 +342,18 @@ class Expr:
         return Expr(Call(function, (self.node, *args), tuple(options.items())), self._name)
 
 
-def no_such_method(what: str, owner: type[Any], name: str, instead: dict[str, str]) -> AttributeError:
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Order:
+    """A direction to order rows in: `.asc()` or `.desc()` of an expression."""
+
+    expr: Expr
+    descending: bool
+
+    def __repr__(self) -> str:
+        return f"{self.expr!r}.{'desc' if self.descending else 'asc'}()"
+
+
+def no_such_method(what: str, owner: type[Any], name: str, instead: Mapping[str, str]) -> AttributeError:
     """The error for a method that does not exist, with the one that is meant."""
     if name.startswith("_"):
         return AttributeError(name)
