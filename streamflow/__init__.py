@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from streamflow.flow.expr import when as when
     from streamflow.flow.flow import Flow as Flow
     from streamflow.flow.stream import KeyedStream as KeyedStream
-    from streamflow.flow.stream import KeyedWindowedStream as KeyedWindowedStream
     from streamflow.flow.stream import Stream as Stream
     from streamflow.flow.stream import WindowedStream as WindowedStream
     from streamflow.flow.windows import bounded_out_of_orderness as bounded_out_of_orderness
@@ -38,7 +37,6 @@ _HOMES = {
     "Expr": "streamflow.flow.expr",
     "Flow": "streamflow.flow.flow",
     "KeyedStream": "streamflow.flow.stream",
-    "KeyedWindowedStream": "streamflow.flow.stream",
     "Stream": "streamflow.flow.stream",
     "WindowedStream": "streamflow.flow.stream",
     "bounded_out_of_orderness": "streamflow.flow.windows",

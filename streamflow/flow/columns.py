@@ -1,0 +1,272 @@
+"""What a step's columns are, checked while the flow is built. Pure: from terms and a stream's type to the next type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from streamflow.errors import SchemaError, UserError
+from streamflow.plan.logical.contract import RESERVED, TIME
+from streamflow.plan.logical.expr import (
+    AggregateCall,
+    Column,
+    Expr,
+    Literal,
+    aggregate_calls,
+    children,
+    column_type,
+    show,
+    type_of,
+)
+from streamflow.plan.logical.nodes import Named, SortKey, StreamType, WindowBound
+from streamflow.plan.logical.schema import expression_schema
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Session, Sliding, Tumbling, Window
+
+WINDOW_START = "window_start"
+WINDOW_END = "window_end"
+TIMESTAMP = pa.timestamp("us", "UTC")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Output names are not reserved and not the same twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in RESERVED:
+            raise SchemaError(
+                f"the name {name!r} is reserved",
+                remedy=f'give a copy another name: .alias("time") or time=col("{name}")'
+                if name == TIME
+                else "choose another name",
+            )
+        if name in seen:
+            raise SchemaError(f"two columns are called {name!r}", remedy='name one of them: by keyword, or .alias("...")')
+        seen.add(name)
+
+
+def row_type(expr: Expr, kind: StreamType) -> pa.DataType:
+    """The type of an expression over single rows."""
+    calls = aggregate_calls(expr)
+    if calls:
+        raise SchemaError(
+            f"{show(calls[0])} aggregates many rows, and this step sees one at a time",
+            remedy="aggregate with .agg(...) of a window or of key_by",
+        )
+    return type_of(expr, expression_schema(kind))
+
+
+def check_condition(expr: Expr, kind: StreamType) -> None:
+    type_ = row_type(expr, kind)
+    if not pt.is_boolean(type_):
+        raise SchemaError(f"{show(expr)} is {type_}, not a condition", remedy="compare it with something, as in col('x') > 0")
+
+
+def projected(columns: Sequence[Named], kind: StreamType) -> StreamType:
+    """The type after a step that computes exactly these columns. A changelog must keep its key."""
+    check_names(column.name for column in columns)
+    fields = [pa.field(column.name, row_type(column.expr, kind)) for column in columns]
+    copies: dict[str, str] = {}
+    for column in columns:
+        if isinstance(column.expr, Column):
+            copies.setdefault(column.expr.name, column.name)
+    return StreamType(
+        schema=pa.schema(fields),
+        event_time=kind.event_time,
+        changelog=None if kind.changelog is None else _kept_key(kind.changelog, copies),
+        bounds=tuple(
+            WindowBound(column.name, bound.length)
+            for bound in kind.bounds
+            for column in columns
+            if column.expr == Column(bound.column)
+        ),
+    )
+
+
+def _kept_key(key: tuple[str, ...], copies: dict[str, str]) -> tuple[str, ...]:
+    for name in key:
+        if name not in copies:
+            raise SchemaError(
+                f"the stream is a changelog and {name!r} is in its key, which would be lost",
+                remedy="keep the column, or make plain rows of the changelog before: .changes()",
+            )
+    return tuple(copies[name] for name in key)
+
+
+def event_time_checked(expr: Expr, kind: StreamType) -> None:
+    """An event time is a timestamp."""
+    type_ = row_type(expr, kind)
+    if pt.is_timestamp(type_):
+        return
+    shown = show(expr)
+    if pt.is_integer(type_):
+        column = repr(expr.name) if isinstance(expr, Column) else shown
+        remedy = f'say what the integer counts: sf.from_epoch({column}, "ms")'
+    elif pt.is_string(type_):
+        remedy = f"read the text as a time: {shown}.str.to_datetime()"
+    else:
+        remedy = "an event time is a timestamp: convert it with an expression"
+    raise SchemaError(f"{shown} is {type_}, not a timestamp", remedy=remedy)
+
+
+def watermark_or_default(watermark: BoundedOutOfOrderness | None) -> BoundedOutOfOrderness:
+    """Without a watermark strategy rows are taken to be in order, per split."""
+    if watermark is None:
+        return BoundedOutOfOrderness(0)
+    if not isinstance(watermark, BoundedOutOfOrderness):
+        raise UserError(f"watermark={watermark!r} is no watermark", remedy='sf.bounded_out_of_orderness("5s")')
+    return watermark
+
+
+def require_event_time(kind: StreamType, what: str) -> None:
+    if not kind.event_time:
+        raise UserError(
+            f"{what} needs event time, and the rows have none",
+            remedy="read(..., event_time=...) or .with_event_time(...) before it; results of a running agg have none",
+        )
+
+
+def require_append_only(kind: StreamType, what: str) -> None:
+    if kind.changelog is not None:
+        raise UserError(
+            f"{what} takes rows that are only added, and this stream is a changelog (key: {', '.join(kind.changelog) or 'none'})",
+            remedy="make plain rows of it with .changes(), or aggregate over a window instead",
+        )
+
+
+def check_keys(keys: Sequence[str], kind: StreamType) -> None:
+    check_names(keys)
+    for key in keys:
+        type_ = column_type(key, kind.schema)
+        if pt.is_nested(type_):
+            raise SchemaError(f"the key {key!r} is {type_}, which cannot be compared", remedy="use one of its parts as the key")
+
+
+def final_window(keys: Sequence[str], kind: StreamType) -> Final | None:
+    """A key that holds a window's bound makes what comes of it final (rule 9); the window's end before its start."""
+    bounds = sorted((bound for bound in kind.bounds if bound.column in keys), key=lambda bound: bound.length)
+    return Final(bounds[0].column, bounds[0].length) if bounds else None
+
+
+def aggregated(
+    keys: tuple[str, ...], window: Window | Final | None, aggregates: Sequence[Named], kind: StreamType
+) -> StreamType:
+    """Keys, the window's bounds, aggregates."""
+    fields = [*(kind.schema.field(key) for key in keys), *_bound_fields(window)]
+    fields += [pa.field(named.name, _aggregate_type(named.expr, kind)) for named in aggregates]
+    _check_clash(fields, keys, window)
+    return StreamType(
+        schema=pa.schema(fields),
+        event_time=window is not None,
+        changelog=keys if window is None else None,
+        bounds=_bounds_after(keys, window, kind),
+    )
+
+
+def topped(
+    keys: tuple[str, ...], window: Window | Final, n: int, by: Sequence[SortKey], kind: StreamType
+) -> StreamType:
+    """Rows as they are; over a window: its keys, its bounds, then the other columns."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise UserError(f"top({n!r}, ...): the number of rows is not 1 or more")
+    _check_order(by, kind)
+    if isinstance(window, Final):
+        return kind
+    rest = [field for field in kind.schema if field.name not in keys]
+    fields = [*(kind.schema.field(key) for key in keys), *_bound_fields(window), *rest]
+    _check_clash(fields, keys, window)
+    return StreamType(schema=pa.schema(fields), event_time=True, bounds=_bounds_after(keys, window, kind))
+
+
+def _check_order(by: Sequence[SortKey], kind: StreamType) -> None:
+    if not by:
+        raise UserError("top needs a column to order by", remedy='top(10, by="count")')
+    seen: set[str] = set()
+    for key in by:
+        type_ = column_type(key.column, kind.schema)
+        if pt.is_nested(type_):
+            raise SchemaError(f"by={key.column!r} is {type_}, which has no order", remedy="order by one of its parts")
+        if key.column in seen:
+            raise UserError(f"by= names {key.column!r} twice")
+        seen.add(key.column)
+
+
+def _bound_fields(window: Window | Final | None) -> list[pa.Field]:
+    if window is None or isinstance(window, Final):
+        return []
+    return [pa.field(WINDOW_START, TIMESTAMP), pa.field(WINDOW_END, TIMESTAMP)]
+
+
+def _bounds_after(keys: tuple[str, ...], window: Window | Final | None, kind: StreamType) -> tuple[WindowBound, ...]:
+    match window:
+        case None:
+            return ()
+        case Final():
+            return tuple(bound for bound in kind.bounds if bound.column in keys)
+        case Session():
+            return (WindowBound(WINDOW_END, 0),)
+        case Tumbling(size) | Sliding(size):
+            return (WindowBound(WINDOW_START, size), WindowBound(WINDOW_END, 0))
+
+
+def _check_clash(fields: Sequence[pa.Field], keys: Sequence[str], window: Window | Final | None) -> None:
+    names = [field.name for field in fields]
+    for bound in _bound_fields(window):
+        if names.count(bound.name) > 1:
+            where = "a key" if bound.name in keys else "a column"
+            raise SchemaError(
+                f"the window's result has a column {bound.name!r}, and {where} has that name too",
+                remedy=f'rename it before the window: .rename({{"{bound.name}": "..."}})',
+            )
+    check_names(names)
+
+
+def _aggregate_type(expr: Expr, kind: StreamType) -> pa.DataType:
+    plain = _plain_column(expr)
+    if plain is not None:
+        raise SchemaError(
+            f"{show(plain)} is not aggregated",
+            remedy=f"say which of its values: {show(plain)}.max(), .sum(), ...; or make it a key: key_by",
+        )
+    if not aggregate_calls(expr):
+        raise SchemaError(f"{show(expr)} aggregates nothing", remedy="use sf.count(), col('x').sum(), ...")
+    return type_of(expr, expression_schema(kind))
+
+
+def _plain_column(expr: Expr) -> Expr | None:
+    """A term that reads a row outside of any aggregate."""
+    if isinstance(expr, AggregateCall | Literal):
+        return None
+    parts = children(expr)
+    if not parts:
+        return expr
+    return next((found for found in map(_plain_column, parts) if found is not None), None)
+
+
+def union_schema(kinds: Sequence[StreamType], how: str) -> pa.Schema:
+    """The columns of a union: by name, each of one type; only a diagonal one fills those that an input lacks with nulls."""
+    if how not in ("vertical", "diagonal"):
+        raise UserError(f"how={how!r} is unknown", remedy='leave it out, or write how="diagonal"')
+    for kind in kinds:
+        require_append_only(kind, "union")
+    if len({kind.event_time for kind in kinds}) > 1:
+        raise UserError("some of the streams have event time and some have none", remedy=".with_event_time(...) on the others")
+    columns: dict[str, pa.Field] = {}
+    for number, kind in enumerate(kinds):
+        for field in kind.schema:
+            other = columns.setdefault(field.name, field)
+            if other.type != field.type:
+                raise SchemaError(
+                    f"column {field.name!r} is {other.type} in one stream and {field.type} in input {number + 1}",
+                    remedy=f'make them equal: .with_columns({field.name}=col("{field.name}").cast(...))',
+                )
+    if how == "vertical":
+        for number, kind in enumerate(kinds):
+            missing = [name for name in columns if name not in kind.schema.names]
+            if missing:
+                raise SchemaError(
+                    f"input {number + 1} has no column {missing[0]!r}, others have",
+                    remedy='union(..., how="diagonal") fills what is missing with nulls',
+                )
+    return pa.schema(list(columns.values()))
+

@@ -1,0 +1,629 @@
+"""Streams: what a step's rows can be made into. Every method gives a new stream and leaves this one as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, TypeVar
+
+import pyarrow as pa
+
+from streamflow.errors import Location, SchemaError, UserError
+from streamflow.flow import columns as checked
+from streamflow.flow import instead
+from streamflow.flow.arguments import By, named_columns, sort_keys
+from streamflow.flow.expr import ColumnLike, Expr, no_such_method, to_node
+from streamflow.flow.ledger import Ledger
+from streamflow.flow.location import Building
+from streamflow.flow.records import record_fields, row_function
+from streamflow.plan.logical import expr as terms
+from streamflow.plan.logical.contract import CHANGE, Sink
+from streamflow.plan.logical.expr import Column
+from streamflow.plan.logical.nodes import (
+    Aggregate,
+    Changes,
+    Explode,
+    Filter,
+    FlatMap,
+    MapBatches,
+    MapRows,
+    Named,
+    Node,
+    Peek,
+    Project,
+    StreamType,
+    Top,
+    Union,
+    WithEventTime,
+    Write,
+)
+from streamflow.plan.logical.rows import Record, record_schema
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Session, Sliding, Tumbling, Window
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Stream:
+    """Rows with named, typed columns; with or without event time; append-only or a changelog."""
+
+    def __init__(self, ledger: Ledger, node: Node, operation: str, location: Location | None) -> None:
+        """Streams are made by `Flow.read` and by the methods of streams."""
+        self._ledger = ledger
+        self._node = node
+        self._operation = operation
+        self._end = ledger.open(operation, location)
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{field.name}: {field.type}" for field in self.schema)
+        return f"<{self._operation} of flow {self._ledger.flow!r}: {fields}>"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, in order.
+
+        >>> rides.schema
+        at: timestamp[us, tz=UTC]
+        city: string
+        fare: double
+        tags: list<item: string>
+          child 0, item: string
+        """
+        return self._node.type.schema
+
+    # Row by row
+
+    def filter(self, *conditions: ColumnLike) -> Stream:
+        """The rows for which every condition is true; not those for which one is null.
+
+        >>> rides.filter(col("fare") > 10, col("city") == "Oslo").schema.names
+        ['at', 'city', 'fare', 'tags']
+        """
+        with Building("filter") as at:
+            if not conditions:
+                raise UserError("filter() has no condition", remedy="filter(col('price') > 100)")
+            nodes = [to_node(condition) for condition in conditions]
+            for node in nodes:
+                checked.check_condition(node, self._node.type)
+            both = nodes[0]
+            for node in nodes[1:]:
+                both = terms.Call("and", (both, node))
+            return self._next(Filter(type=self._node.type, location=at, input=self._node, predicate=both), "filter")
+
+    def select(self, *columns: ColumnLike, **named: ColumnLike) -> Stream:
+        """Just these columns, in this order.
+
+        >>> rides.select("city", (col("fare") * 0.9).alias("net"), cents=(col("fare") * 100).cast(int)).schema
+        city: string
+        net: double
+        cents: int64
+        """
+        with Building("select") as at:
+            made = named_columns(columns, named)
+            if not made:
+                raise UserError("select() has no column", remedy='select("price", total=col("price") * 2)')
+            return self._project(made, "select", at)
+
+    def with_columns(self, *columns: ColumnLike, **named: ColumnLike) -> Stream:
+        """All columns and these: one that has the name of another takes its place, new ones follow.
+
+        A row function that gives a record adds the record's fields.
+
+        >>> rides.with_columns(net=col("fare") * 0.9).schema.names
+        ['at', 'city', 'fare', 'tags', 'net']
+        """
+        with Building("with_columns") as at:
+            made = named_columns(columns, named)
+            if not made:
+                raise UserError("with_columns() has no column", remedy='with_columns(total=col("price") * 2)')
+            return self._project(_merged(self._node.type.schema, made), "with_columns", at)
+
+    def drop(self, *columns: str) -> Stream:
+        """All columns but these.
+
+        >>> rides.drop("tags", "fare").schema.names
+        ['at', 'city']
+        """
+        with Building("drop") as at:
+            schema = self._node.type.schema
+            for name in columns:
+                _existing(name, schema)
+            kept = [Named(name, Column(name)) for name in schema.names if name not in columns]
+            if not columns or not kept:
+                raise UserError(f"drop() of {'every column' if columns else 'no column'}", remedy='drop("price")')
+            return self._project(kept, "drop", at)
+
+    def rename(self, names: Mapping[str, str]) -> Stream:
+        """Columns under other names, at their places.
+
+        >>> rides.rename({"at": "started"}).schema.names
+        ['started', 'city', 'fare', 'tags']
+        """
+        with Building("rename") as at:
+            schema = self._node.type.schema
+            if not isinstance(names, Mapping) or not names:
+                raise UserError("rename takes old names and new ones", remedy='rename({"old": "new"})')
+            for name in names:
+                _existing(name, schema)
+            return self._project([Named(names.get(name, name), Column(name)) for name in schema.names], "rename", at)
+
+    def map(self, function: Callable[..., Any]) -> Stream:
+        """Each row replaced by the record that the function returns: a dataclass, NamedTuple or TypedDict.
+
+        The function's parameters are columns by name. Rows keep their event time.
+
+        >>> from typing import NamedTuple
+        >>> class Receipt(NamedTuple):
+        ...     city: str
+        ...     total: float
+        >>> def receipt(city: str, fare: float) -> Receipt:
+        ...     return Receipt(city.title(), fare * 1.25)
+        >>> rides.map(receipt).schema
+        city: string
+        total: double
+        """
+        with Building("map") as at:
+            made = row_function(function)
+            kind = self._of_records(made, "map")
+            return self._next(MapRows(type=kind, location=at, input=self._node, function=made), "map")
+
+    def flat_map(self, function: Callable[..., Any]) -> Stream:
+        """Each row replaced by any number of records, which the function returns as a list or yields.
+
+        >>> from collections.abc import Iterator
+        >>> from typing import TypedDict
+        >>> class Tag(TypedDict):
+        ...     tag: str
+        >>> def split(city: str, tags: list[str]) -> Iterator[Tag]:
+        ...     yield from ({"tag": f"{city}/{tag}"} for tag in tags)
+        >>> rides.flat_map(split).schema
+        tag: string
+        """
+        with Building("flat_map") as at:
+            made = row_function(function, many=True)
+            kind = self._of_records(made, "flat_map")
+            return self._next(FlatMap(type=kind, location=at, input=self._node, function=made), "flat_map")
+
+    def explode(self, column: str) -> Stream:
+        """A row per element of the list in this column, which takes the list's place.
+
+        >>> rides.explode("tags").schema.field("tags").type
+        DataType(string)
+        """
+        with Building("explode") as at:
+            kind = self._node.type
+            checked.require_append_only(kind, "explode")
+            index = _existing(column, kind.schema)
+            type_ = kind.schema.field(index).type
+            if not pa.types.is_list(type_):
+                raise SchemaError(f"{column!r} is {type_}, not a list", remedy="make a list of it, as .str.split(...) does")
+            schema = kind.schema.set(index, pa.field(column, type_.value_type))
+            node = Explode(type=replace(kind, schema=schema), location=at, input=self._node, column=column)
+            return self._next(node, "explode")
+
+    def map_batches(
+        self,
+        function: Callable[[pa.RecordBatch], pa.RecordBatch],
+        *,
+        schema: pa.Schema | type | None = None,
+        max_rows: int | None = None,
+    ) -> Stream:
+        """Each batch replaced by what the function makes of it. Where batches begin and end means nothing.
+
+        The function sees `_time` where rows have event time. What it returns has the columns of `schema` (None: as before) and,
+        unless it has as many rows as it was given, `_time`. `max_rows`: no batch is larger.
+
+        >>> import pyarrow.compute as pc
+        >>> def in_cents(batch: pa.RecordBatch) -> pa.RecordBatch:
+        ...     return pa.record_batch({"cents": pc.multiply(batch["fare"], 100)})
+        >>> rides.map_batches(in_cents, schema=pa.schema({"cents": pa.float64()})).schema
+        cents: double
+        """
+        with Building("map_batches") as at:
+            kind = self._node.type
+            checked.require_append_only(kind, "map_batches")
+            if not callable(function):
+                raise UserError(f"map_batches takes a function, not {function!r}")
+            if max_rows is not None and (isinstance(max_rows, bool) or max_rows < 1):
+                raise UserError(f"max_rows={max_rows!r} is not 1 or more")
+            made = kind.schema if schema is None else record_fields(schema)
+            checked.check_names(made.names)
+            node = MapBatches(
+                type=StreamType(made, event_time=kind.event_time),
+                location=at,
+                input=self._node,
+                function=function,
+                max_rows=max_rows,
+            )
+            return self._next(node, "map_batches")
+
+    # Whole streams
+
+    def union(self, *others: Stream, how: Literal["vertical", "diagonal"] = "vertical") -> Stream:
+        """The rows of all. Columns are matched by name and have equal types; they come in the order of the first.
+
+        `how="diagonal"`: a column that a stream lacks is null in its rows.
+
+        >>> fares, cities = rides.select("at", "fare"), rides.select("at", "city")
+        >>> fares.union(cities, how="diagonal").schema.names
+        ['at', 'fare', 'city']
+        """
+        with Building("union") as at:
+            streams = (self, *others)
+            for other in streams:
+                if not isinstance(other, Stream):
+                    raise UserError(f"union takes streams, not {other!r}")
+                if other._ledger is not self._ledger:
+                    raise UserError(f"{other!r} is of another flow", remedy="read both sources in one flow")
+            if not others:
+                raise UserError("union() of one stream", remedy="bids.union(more_bids)")
+            kinds = [stream._node.type for stream in streams]
+            schema = checked.union_schema(kinds, how)
+            inputs = tuple(_brought(stream._node, schema, at) for stream in streams)
+            bounds = tuple(b for b in kinds[0].bounds if all(b in kind.bounds for kind in kinds))
+            kind = StreamType(schema, event_time=kinds[0].event_time, bounds=bounds)
+            for other in others:
+                self._ledger.take(other._end)
+            return self._next(Union(type=kind, location=at, inputs=inputs), "union")
+
+    def with_event_time(self, time: ColumnLike, *, watermark: BoundedOutOfOrderness | None = None) -> Stream:
+        """The same rows with this event time. `watermark`: as in `Flow.read`.
+
+        >>> rides.with_event_time("at", watermark=sf.bounded_out_of_orderness("1m")).schema.names
+        ['at', 'city', 'fare', 'tags']
+        """
+        with Building("with_event_time") as at:
+            kind = self._node.type
+            checked.require_append_only(kind, "with_event_time")
+            expr = to_node(time)
+            checked.event_time_checked(expr, kind)
+            node = WithEventTime(
+                type=StreamType(kind.schema, event_time=True),
+                location=at,
+                input=self._node,
+                event_time=expr,
+                watermark=checked.watermark_or_default(watermark),
+            )
+            return self._next(node, "with_event_time")
+
+    def step(self, name: str) -> Stream:
+        """Names the step that was just made: the address of its state, and its name in plans, metrics and errors.
+
+        >>> rides.window(sf.tumbling("1h")).agg(rides=sf.count()).step("hourly")
+        <hourly of flow 'rides': window_start: timestamp[us, tz=UTC], ...>
+        """
+        with Building("step") as at:
+            if self._node.name is not None:
+                raise UserError(f"the step is already called {self._node.name!r}", remedy="name each step once")
+            if not self._ledger.is_open(self._end):
+                raise UserError("step() names a step that another one has read", remedy="call it directly after the method")
+            self._ledger.name(name, at)
+            self._ledger.take(self._end)
+            return Stream(self._ledger, replace(self._node, name=name), name, self._node.location)
+
+    def pipe(self, function: Callable[Concatenate[Stream, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function makes of the stream: for steps that belong together.
+
+        >>> def large(stream: sf.Stream, at_least: float) -> sf.Stream:
+        ...     return stream.filter(col("fare") >= at_least)
+        >>> rides.pipe(large, at_least=50).schema.names
+        ['at', 'city', 'fare', 'tags']
+        """
+        return function(self, *args, **kwargs)
+
+    def peek(self, n: int = 5) -> Stream:
+        """The same rows; each worker writes its first `n` to the log.
+
+        >>> rides.peek().schema.names
+        ['at', 'city', 'fare', 'tags']
+        """
+        with Building("peek") as at:
+            if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+                raise UserError(f"peek({n!r}): the number of rows is not 1 or more")
+            return self._next(Peek(type=self._node.type, location=at, input=self._node, rows=n), "peek")
+
+    def changes(self) -> Stream:
+        """A changelog's changes as plain rows: `change` ("insert", "update_before", "update_after", "delete"), then its columns.
+
+        >>> rides.key_by("city").agg(rides=sf.count()).changes().schema
+        change: string
+        city: string
+        rides: int64
+        """
+        with Building("changes") as at:
+            kind = self._node.type
+            if kind.changelog is None:
+                raise UserError("the stream is no changelog: its rows are plain already", remedy="leave .changes() out")
+            schema = pa.schema([pa.field("change", pa.string()), *kind.schema])
+            checked.check_names(schema.names)
+            made = StreamType(schema, event_time=kind.event_time, bounds=kind.bounds)
+            return self._next(Changes(type=made, location=at, input=self._node), "changes")
+
+    def write(self, name: str, sink: Sink) -> None:
+        """Sends the rows to a sink, under a name of its own.
+
+        >>> rides.write("out", memory.Sink())
+        """
+        with Building(name if isinstance(name, str) else "write") as at:
+            if not isinstance(sink, Sink):
+                raise UserError(f"{sink!r} is not a sink", remedy='give an object such as parquet.Sink("out/")')
+            if self._node.type.changelog is not None and not sink.changelog:
+                raise UserError(
+                    f"{type(sink).__module__.rpartition('.')[2]}.{type(sink).__qualname__} takes rows that are only added, and "
+                    f"the stream is a changelog (key: {', '.join(self._node.type.changelog) or 'none'})",
+                    remedy="write its changes as rows, .changes().write(...), or use a sink that can update",
+                )
+            self._ledger.name(name, at)
+            self._ledger.take(self._end)
+            self._ledger.writes.append(
+                Write(type=self._node.type, location=at, name=name, input=self._node, sink=sink)
+            )
+
+    # Groups of rows
+
+    def key_by(self, *keys: ColumnLike, **named: ColumnLike) -> KeyedStream:
+        """The rows by key. Keys that are computed are columns of the rows from here on.
+
+        >>> rides.key_by("city", hour=col("at").dt.truncate("1h")).agg(rides=sf.count()).schema.names
+        ['city', 'hour', 'rides']
+        """
+        with Building("key_by") as at:
+            made = named_columns(keys, named)
+            if not made:
+                raise UserError("key_by() has no key", remedy='key_by("city"); without a key leave it out: .window(...)')
+            names = tuple(column.name for column in made)
+            checked.check_names(names)
+            computed = [column for column in made if column.expr != Column(column.name)]
+            node = self._node
+            if computed:
+                for column in computed:
+                    if column.name in self.schema.names:
+                        raise SchemaError(
+                            f"the key {column.name!r} has the name of a column, whose values it would hide",
+                            remedy="choose another name, or replace the column before: .with_columns(...)",
+                        )
+                both = _merged(node.type.schema, computed)
+                node = Project(
+                    type=checked.projected(both, node.type), location=at, input=node, columns=tuple(both)
+                )
+            checked.check_keys(names, node.type)
+            self._ledger.take(self._end)
+            return KeyedStream(self._ledger, node, names, at)
+
+    def window(self, window: Window) -> WindowedStream:
+        """All rows by window, without a key.
+
+        >>> rides.window(sf.tumbling("1h")).agg(rides=sf.count(), fares=col("fare").sum()).schema
+        window_start: timestamp[us, tz=UTC]
+        window_end: timestamp[us, tz=UTC]
+        rides: int64
+        fares: double
+        """
+        with Building("window") as at:
+            made = _windowed(self._ledger, self._node, (), window, at)
+            self._ledger.take(self._end)
+            return made
+
+    def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
+        """Running aggregates of all rows so far: a changelog of one row, without event time.
+
+        >>> rides.agg(rides=sf.count()).changes().schema.names
+        ['change', 'rides']
+        """
+        with Building("agg") as at:
+            checked.require_append_only(self._node.type, "agg")
+            node = _aggregate(self._node, (), None, aggregates, named, at)
+            return self._next(node, "agg")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_such_method("a stream", Stream, name, instead.STREAM)
+
+    def _next(self, node: Node, operation: str) -> Stream:
+        self._ledger.take(self._end)
+        return Stream(self._ledger, node, operation, node.location)
+
+    def _project(self, made: list[Named], operation: str, at: Location) -> Stream:
+        kind = checked.projected(made, self._node.type)
+        return self._next(Project(type=kind, location=at, input=self._node, columns=tuple(made)), operation)
+
+    def _of_records(self, function: terms.RowFunction, what: str) -> StreamType:
+        """The type of a stream whose rows are what the function returns."""
+        kind = self._node.type
+        checked.require_append_only(kind, what)
+        checked.row_type(function, kind)
+        if not isinstance(function.returns, Record):
+            raise UserError(
+                f"{function.name} does not return a record, and {what} replaces the whole row",
+                location=function.location,
+                remedy=f"return a dataclass, NamedTuple or TypedDict; for one column: .with_columns({function.name}=...)",
+            )
+        schema = record_schema(function.returns)
+        checked.check_names(schema.names)
+        return StreamType(schema, event_time=kind.event_time)
+
+
+class KeyedStream:
+    """Rows by key: for windows, running aggregates, and what is final per window."""
+
+    def __init__(self, ledger: Ledger, node: Node, keys: tuple[str, ...], location: Location) -> None:
+        """Made by `Stream.key_by`."""
+        self._ledger = ledger
+        self._node = node
+        self._keys = keys
+        self._end = ledger.open("key_by", location)
+
+    def __repr__(self) -> str:
+        return f"<key_by {', '.join(self._keys)} of flow {self._ledger.flow!r}>"
+
+    def window(self, window: Window) -> WindowedStream:
+        """The rows of each key by window.
+
+        >>> rides.key_by("city").window(sf.sliding("1h", every="5m")).agg(rides=sf.count()).schema
+        city: string
+        window_start: timestamp[us, tz=UTC]
+        window_end: timestamp[us, tz=UTC]
+        rides: int64
+        """
+        with Building("window") as at:
+            made = _windowed(self._ledger, self._node, self._keys, window, at)
+            self._ledger.take(self._end)
+            return made
+
+    def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
+        """Running aggregates per key: a changelog whose key are the keys, without event time.
+
+        Where a key holds a window's `window_start` or `window_end`, the rows are results of fired windows: then it is sent once,
+        when the watermark passes the window's end, and the result is append-only, with event time.
+
+        >>> rides.key_by("city").agg(rides=sf.count(), mean=col("fare").sum() / sf.count()).schema
+        city: string
+        rides: int64
+        mean: double
+        >>> hourly = rides.key_by("city").window(sf.tumbling("1h")).agg(rides=sf.count())
+        >>> hourly.key_by("window_end").agg(busiest=col("rides").max()).schema
+        window_end: timestamp[us, tz=UTC]
+        busiest: int64
+        """
+        with Building("agg") as at:
+            kind = self._node.type
+            checked.require_append_only(kind, "agg")
+            window = checked.final_window(self._keys, kind)
+            node = _aggregate(self._node, self._keys, window, aggregates, named, at)
+            return _after(self._ledger, self._end, node, "agg")
+
+    def top(self, n: int, *, by: By) -> Stream:
+        """The `n` first rows per key among results of fired windows; a key holds `window_start` or `window_end`.
+
+        Largest first, nulls last; `col("x").asc()` smallest first; later columns of `by`, then the remaining ones, ascending,
+        break ties. Sent once, when the watermark passes the window's end.
+
+        >>> hourly = rides.key_by("city").window(sf.tumbling("1h")).agg(rides=sf.count())
+        >>> hourly.key_by("window_end").top(3, by="rides").schema.names
+        ['city', 'window_start', 'window_end', 'rides']
+        """
+        with Building("top") as at:
+            kind = self._node.type
+            checked.require_append_only(kind, "top")
+            window = checked.final_window(self._keys, kind)
+            if window is None:
+                raise UserError(
+                    f"top of {', '.join(self._keys)} has no window, so it would never be final",
+                    remedy='window the rows, .window(...).top(...), or key results of a window by "window_end" too',
+                )
+            order = sort_keys(by)
+            made = checked.topped(self._keys, window, n, order, kind)
+            node = Top(type=made, location=at, input=self._node, keys=self._keys, window=window, n=n, by=order)
+            return _after(self._ledger, self._end, node, "top")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_such_method("a keyed stream", KeyedStream, name, instead.KEYED)
+
+
+class WindowedStream:
+    """Rows by window, and by key where there is one."""
+
+    def __init__(
+        self, ledger: Ledger, node: Node, keys: tuple[str, ...], window: Window, location: Location
+    ) -> None:
+        """Made by `Stream.window` and `KeyedStream.window`."""
+        self._ledger = ledger
+        self._node = node
+        self._keys = keys
+        self._window = window
+        self._end = ledger.open("window", location)
+
+    def __repr__(self) -> str:
+        return f"<{self._window} of flow {self._ledger.flow!r}>"
+
+    def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
+        """One row per window (and key) that has rows, when the watermark passes its end.
+
+        Its columns: the keys, `window_start`, `window_end`, then the aggregates; its event time is a microsecond before
+        `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.count()`, `.n_unique()` and
+        arithmetic between them; names inside are the input's.
+
+        >>> rides.window(sf.session("10m")).agg(col("fare").max(), net=(col("fare") * 0.9).mean()).schema.names
+        ['window_start', 'window_end', 'fare', 'net']
+        """
+        with Building("agg") as at:
+            node = _aggregate(self._node, self._keys, self._window, aggregates, named, at)
+            return _after(self._ledger, self._end, node, "agg")
+
+    def top(self, n: int, *, by: By) -> Stream:
+        """The `n` first rows of each window (and key), when the watermark passes its end.
+
+        Largest first, nulls last; `col("x").asc()` smallest first; later columns of `by`, then the remaining ones, ascending,
+        break ties. Its columns: the keys, `window_start`, `window_end`, then the rows' other columns.
+
+        >>> rides.key_by("city").window(sf.tumbling("1h")).top(3, by=["fare", col("at").asc()]).schema.names
+        ['city', 'window_start', 'window_end', 'at', 'fare', 'tags']
+        """
+        with Building("top") as at:
+            order = sort_keys(by)
+            made = checked.topped(self._keys, self._window, n, order, self._node.type)
+            node = Top(type=made, location=at, input=self._node, keys=self._keys, window=self._window, n=n, by=order)
+            return _after(self._ledger, self._end, node, "top")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_such_method("a windowed stream", WindowedStream, name, instead.WINDOWED)
+
+
+def _windowed(ledger: Ledger, node: Node, keys: tuple[str, ...], window: Window, at: Location) -> WindowedStream:
+    if not isinstance(window, Tumbling | Sliding | Session):
+        raise UserError(f"{window!r} is not a window", remedy='sf.tumbling("10s"), sf.sliding("1h", every="5m"), sf.session("30m")')
+    checked.require_append_only(node.type, "a window")
+    checked.require_event_time(node.type, "a window")
+    return WindowedStream(ledger, node, keys, window, at)
+
+
+def _aggregate(
+    node: Node,
+    keys: tuple[str, ...],
+    window: Window | checked.Final | None,
+    aggregates: tuple[Expr, ...],
+    named: Mapping[str, Expr],
+    at: Location,
+) -> Aggregate:
+    made = named_columns(aggregates, named)
+    if not made:
+        raise UserError("agg() has no aggregate", remedy='agg(rows=sf.count(), total=col("price").sum())')
+    kind = checked.aggregated(keys, window, made, node.type)
+    return Aggregate(type=kind, location=at, input=node, keys=keys, window=window, aggregates=tuple(made))
+
+
+def _after(ledger: Ledger, end: int, node: Node, operation: str) -> Stream:
+    ledger.take(end)
+    return Stream(ledger, node, operation, node.location)
+
+
+def _merged(schema: pa.Schema, made: list[Named]) -> list[Named]:
+    """All columns, those of the same name replaced at their places, new ones at the end."""
+    checked.check_names(column.name for column in made)
+    by_name = {column.name: column for column in made}
+    old = [by_name.pop(name, None) or Named(name, Column(name)) for name in schema.names]
+    return [*old, *by_name.values()]
+
+
+def _existing(name: str, schema: pa.Schema) -> int:
+    """The place of a column. Raises SchemaError where there is none."""
+    if not isinstance(name, str):
+        raise UserError(f"{name!r} is not a column's name", remedy='write the name as a text: "price"')
+    terms.column_type(name, schema)
+    return schema.get_field_index(name)
+
+
+def _brought(node: Node, schema: pa.Schema, at: Location) -> Node:
+    """The rows with exactly these columns, in this order; null where it has none."""
+    if node.type.schema.names == schema.names:
+        return node
+    have = set(node.type.schema.names)
+    made = tuple(
+        Named(field.name, Column(field.name) if field.name in have else terms.Literal(None, field.type)) for field in schema
+    )
+    return Project(type=checked.projected(made, node.type), location=at, input=node, columns=made)
