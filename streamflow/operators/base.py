@@ -21,8 +21,10 @@ class Operator(Protocol):
     The task calls `flush` before it snapshots: after it nothing may be held that `state` does not declare (rule 14).
     """
 
-    late: int
-    """(row, window) pairs that came after their window had fired and were left out (rule 6)."""
+    @property
+    def late(self) -> int:
+        """(row, window) pairs that came after their window had fired and were left out (rule 6)."""
+        ...
 
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         """Rows of one input. Never empty; schema fixed per port when the graph is compiled."""

@@ -1,0 +1,64 @@
+"""What operators that hold rows until the watermark passes have in common: judging, splitting off, window columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from streamflow.kernels.grouping import Int64s, raw_values
+from streamflow.kernels.sessions import row_ends
+from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE
+from streamflow.state.held_rows import KeyGroupWatermarks
+
+WINDOW_START, WINDOW_END = "window_start", "window_end"
+WINDOW_FIELDS = (pa.field(WINDOW_START, TIME_TYPE), pa.field(WINDOW_END, TIME_TYPE))
+
+
+def on_time(
+    rows: pa.RecordBatch, keys: Sequence[pa.Array], gap: int, watermarks: KeyGroupWatermarks
+) -> tuple[pa.RecordBatch, Int64s]:
+    """The rows whose own [t, t + gap) the watermark has not passed, and its end; the others are counted as late.
+
+    The last column of `rows` is the event time.
+    """
+    ends = row_ends(raw_values(rows.column(-1)), gap)
+    kept = before_watermark(ends, keys, watermarks)
+    if kept is None:
+        return rows, ends
+    return rows.take(pa.array(kept)), ends[kept]
+
+
+def before_watermark(ends: Int64s, keys: Sequence[pa.Array], watermarks: KeyGroupWatermarks) -> Int64s | None:
+    """The rows whose window end is above the watermark that judges them; None for all. The others count as late."""
+    limit = watermarks.of(keys, len(ends))
+    if isinstance(limit, int) and (limit == MIN_TIME or int(ends.min()) > limit):
+        return None
+    kept = np.flatnonzero(ends > limit)
+    watermarks.late += len(ends) - len(kept)
+    return kept if len(kept) < len(ends) else None
+
+
+def split_fired(rows: pa.RecordBatch, end_column: int, time: int) -> tuple[pa.RecordBatch, pa.RecordBatch, int]:
+    """The rows whose end (int64) is at or before `time`, the others, and the others' least end (else MAX_TIME)."""
+    ends = raw_values(rows.column(end_column))
+    fired = ends <= time
+    count = int(np.count_nonzero(fired))
+    if count == len(ends):
+        return rows, rows.slice(0, 0), MAX_TIME
+    open_ends = ends[~fired]
+    earliest = int(open_ends.min())
+    if count == 0:
+        return rows.slice(0, 0), rows, earliest
+    mask = pa.array(fired)
+    return rows.filter(mask), rows.filter(pa.array(~fired)), earliest
+
+
+def times_of(values: Int64s) -> pa.Array:
+    """Int64 microseconds as timestamps, zero-copy.
+
+    >>> times_of(np.array([0])).type
+    TimestampType(timestamp[us, tz=UTC])
+    """
+    return pa.array(values).view(TIME_TYPE)

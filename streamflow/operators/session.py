@@ -1,0 +1,151 @@
+"""Aggregates over session windows: a session is the union of its rows' [t, t + gap) (rule 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from streamflow.kernels.aggregate import AggregateSpec, finish, merge, partial, partial_fields, result_type
+from streamflow.kernels.grouping import Groups, group, raw_values
+from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
+from streamflow.operators.base import Output
+from streamflow.operators.events import MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
+from streamflow.operators.firing import WINDOW_FIELDS, on_time, split_fired, times_of
+from streamflow.state.container import Container
+from streamflow.state.held_rows import HeldRows, KeyGroupWatermarks
+
+COALESCED = 1 << 16
+"""So many raw rows are gathered before they are merged into the open sessions: a merge touches all that are open."""
+
+INTERVAL_FIELDS = (pa.field("_start", pa.int64()), pa.field("_end", pa.int64()))
+
+
+class SessionAggregate:
+    """Fires each session's aggregates when the watermark passes its end.
+
+    `schema`: the input's, with `_time` last. Output: keys, `window_start` (the first row's time), `window_end` (the
+    last row's time + gap), the aggregates by name, `_time` = `window_end` - 1 us.
+
+    A row is late, counted and left out iff its own t + gap <= W when it arrives, before anything is merged (rule 6). A
+    row that is not late may still overlap a session that has fired, which ended at or before W but after the row's t:
+    that session is gone, and the row starts one of its own. Without late rows, in the sense of rule 6, this cannot be.
+
+    State: the open sessions, one row each (keys, bounds, partial aggregates), and the watermark per key group.
+    """
+
+    def __init__(
+        self, keys: tuple[str, ...], gap: int, aggregates: tuple[AggregateSpec, ...], schema: pa.Schema
+    ) -> None:
+        self._keys = keys
+        self._gap = gap
+        self._aggregates = aggregates
+        columns = dict.fromkeys([*keys, *(spec.column for spec in aggregates if spec.column is not None)])
+        self._needed = [schema.get_field_index(name) for name in columns] + [len(schema) - 1]
+        self._place = {name: place for place, name in enumerate(columns)}
+        self._raw: list[Batch] = []
+        self._raw_rows = 0
+        fields = [schema.field(key) for key in keys]
+        parts = [field for spec in aggregates for field in partial_fields(spec)]
+        self._open = HeldRows(pa.schema([*fields, *INTERVAL_FIELDS, *parts]), range(len(keys)))
+        self._earliest = (
+            MIN_TIME  # no session ends before; MIN_TIME until the open ones, maybe restored, have been seen
+        )
+        self._watermarks = KeyGroupWatermarks()
+        results = [pa.field(spec.name, result_type(spec.kind, spec.type)) for spec in aggregates]
+        self.output_schema = pa.schema([*fields, *WINDOW_FIELDS, *results, pa.field(TIME, TIME_TYPE)])
+
+    @property
+    def late(self) -> int:
+        return self._watermarks.late
+
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
+        rows = batch.select(self._needed)
+        rows, ends = on_time(rows, self._key_columns(rows), self._gap, self._watermarks)
+        if rows.num_rows:
+            self._earliest = min(self._earliest, int(ends.min()))
+            self._raw.append(rows)
+            self._raw_rows += rows.num_rows
+            if self._raw_rows >= COALESCED:
+                self._merge_raw()
+        return ()
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
+        self._watermarks.rise(watermark.time)
+        if self._earliest <= watermark.time:
+            self._merge_raw()
+            yield from self._fire(watermark.time)
+        yield watermark
+
+    def flush(self) -> Iterable[Output]:
+        self._merge_raw()
+        return ()
+
+    def state(self) -> Mapping[str, Container]:
+        return {"sessions": self._open, "watermarks": self._watermarks}
+
+    def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
+        return [rows.column(place) for place in range(len(self._keys))]
+
+    def _merge_raw(self) -> None:
+        """Raw rows become sessions, and these one with the open ones that they overlap."""
+        if not self._raw:
+            return
+        rows = self._raw[0] if len(self._raw) == 1 else pa.concat_batches(self._raw)
+        self._raw, self._raw_rows = [], 0
+        times = raw_values(rows.column(-1))
+        keys = self._key_columns(rows)
+        found = merge_intervals(group(keys, rows.num_rows).ids, times, row_ends(times, self._gap))
+        parts = [
+            part
+            for spec in self._aggregates
+            for part in partial(spec, self._column(rows, spec), Groups(found.ids, found.count, found.first))
+        ]
+        was_open = self._open.count > 0
+        self._open.append(self._sessions(keys, found, parts))
+        if was_open:
+            self._merge_open()
+
+    def _column(self, rows: pa.RecordBatch, spec: AggregateSpec) -> pa.Array | None:
+        return None if spec.column is None else rows.column(self._place[spec.column])
+
+    def _merge_open(self) -> None:
+        sessions = self._open.take()
+        keys = self._key_columns(sessions)
+        starts, ends = (raw_values(sessions.column(len(keys) + i)) for i in range(2))
+        found = merge_intervals(group(keys, sessions.num_rows).ids, starts, ends)
+        if found.count == sessions.num_rows:
+            self._open.append(sessions)
+            return
+        groups = Groups(found.ids, found.count, found.first)
+        place = len(keys) + 2
+        parts: list[pa.Array] = []
+        for spec in self._aggregates:
+            stop = place + len(partial_fields(spec))
+            parts += merge(spec, sessions.columns[place:stop], groups)
+            place = stop
+        self._open.append(self._sessions(keys, found, parts))
+
+    def _sessions(self, keys: Sequence[pa.Array], found: Sessions, parts: Sequence[pa.Array]) -> pa.RecordBatch:
+        first = pa.array(found.first)
+        columns = [*(key.take(first) for key in keys), pa.array(found.starts), pa.array(found.ends), *parts]
+        return pa.RecordBatch.from_arrays(columns, schema=self._open.schema)
+
+    def _fire(self, time: int) -> Iterator[Batch]:
+        sessions = self._open.take()
+        fired, kept, self._earliest = split_fired(sessions, len(self._keys) + 1, time)
+        self._open.append(kept)
+        if fired.num_rows:
+            yield self._results(fired)
+
+    def _results(self, sessions: pa.RecordBatch) -> Batch:
+        place = len(self._keys)
+        starts, ends = (raw_values(sessions.column(place + i)) for i in range(2))
+        columns = [*sessions.columns[:place], times_of(starts), times_of(ends)]
+        place += 2
+        for spec in self._aggregates:
+            stop = place + len(partial_fields(spec))
+            columns.append(finish(spec, sessions.columns[place:stop]))
+            place = stop
+        columns.append(times_of(ends - 1))
+        return pa.RecordBatch.from_arrays(columns, schema=self.output_schema)
