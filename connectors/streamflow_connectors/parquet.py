@@ -39,9 +39,9 @@ _SMALLEST_DECODE = 1024
 class Source:
     """Reads Parquet files, a file after the other, a row group after the other.
 
-    `path`: file, folder, glob, URI or a list of these. `schema`: columns and types to read as (a `pa.Schema`, dataclass,
-    TypedDict or NamedTuple); without it those of the first file. Every file must have the columns; values of another type
-    are cast, and one that does not fit is an error. A position is a row group and a row in it.
+    `path`: file, folder, glob, URI or a list of these. `schema`: columns and types to read as (a `pa.Schema`,
+    dataclass, TypedDict or NamedTuple); without it those of the first file. Every file must have the columns; values
+    of another type are cast, and one that does not fit is an error. A position is a row group and a row in it.
     """
 
     _files: Files
@@ -125,7 +125,8 @@ class Source:
         try:
             return [group.id for group in fragment.subset(filter=self._filter).row_groups]
         except (pa.ArrowException, TypeError):
-            # The filter speaks of canonical types; where the file's own cannot be compared to them, all groups are read.
+            # The filter speaks of canonical types; where the file's own cannot be compared to them, all groups are
+            # read.
             return list(range(file.num_row_groups))
 
 

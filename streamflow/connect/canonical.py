@@ -1,6 +1,7 @@
 """The types that batches carry inside streamflow (rule 18), and the cast to them at a source.
 
-No dictionary, run-end, view, large or extension type; every timestamp in microseconds, UTC (a naive one is taken as UTC).
+No dictionary, run-end, view, large or extension type; every timestamp in microseconds, UTC (a naive one is taken as
+UTC).
 """
 
 from __future__ import annotations

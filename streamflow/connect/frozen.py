@@ -1,7 +1,7 @@
 """Frozen dataclasses whose constructor takes other parameters than their fields.
 
-The methods of the contract (`schema`, `splits`, `filter`) take names that are also the best names of parameters, so sources keep
-what they were given in fields with an underscore and write their own `__init__`.
+The methods of the contract (`schema`, `splits`, `filter`) take names that are also the best names of parameters, so
+sources keep what they were given in fields with an underscore and write their own `__init__`.
 """
 
 from __future__ import annotations

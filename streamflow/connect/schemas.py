@@ -28,8 +28,8 @@ _SCALARS: dict[Any, pa.DataType] = {
 def schema_of(described: pa.Schema | type) -> pa.Schema:
     """The schema that a record type describes; a `pa.Schema` is given back as it is.
 
-    Fields are int (int64), float (float64), str, bytes, bool, date, datetime (microseconds, UTC), timedelta, `list[T]`, records,
-    and `T | None`; `Annotated[T, pa.DataType]` takes that Arrow type.
+    Fields are int (int64), float (float64), str, bytes, bool, date, datetime (microseconds, UTC), timedelta,
+    `list[T]`, records, and `T | None`; `Annotated[T, pa.DataType]` takes that Arrow type.
 
     >>> @dataclasses.dataclass
     ... class Bid:

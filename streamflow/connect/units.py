@@ -104,7 +104,7 @@ def parse_size(size: str | int) -> int:
         number, unit = parsed.groups() if parsed else ("", "?")
         if (unit or "b") in _BYTES:
             return int(number) * _BYTES[unit or "b"]
-    elif isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+    elif type(size) is int and size >= 0:
         return size
     remedy = 'write a number with a unit, as in "128MB" or "64KiB"'
     raise UserError(f"size {size!r} is not a number of bytes", remedy=remedy)
