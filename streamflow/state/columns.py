@@ -1,0 +1,174 @@
+"""Columns addressed by slot: what a keyed table keeps of each key.
+
+Two layouts behind one interface. Values of a fixed width stand in a numpy array that grows by doubling. Strings,
+binaries and lists stand in immutable Arrow chunks; a slot holds the row where its value lies, an overwritten row is
+garbage until the column is compacted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Slots: TypeAlias = "npt.NDArray[np.int64]"
+_SMALLEST = 1024
+_LARGEST_CHUNK = 1 << 30
+"""Bytes; a chunk's 32-bit offsets must be able to address it."""
+
+
+class Column(Protocol):
+    """Values of one Arrow type by slot. A slot must be put before it is got."""
+
+    def reserve(self, slots: int) -> None:
+        """Make room for slots 0 <= s < `slots`; what is there stays."""
+
+    def put(self, slots: Slots | slice, values: pa.Array) -> None:
+        """Set distinct slots that are within the reserve."""
+
+    def get(self, slots: Slots) -> pa.Array:
+        """The values at `slots`, in their order, as a new array."""
+
+    @property
+    def has_nulls(self) -> bool:
+        """False only if no null was ever put."""
+
+
+def column(type_: pa.DataType) -> Column:
+    """An empty column for values of a canonical type."""
+    if pa.types.is_boolean(type_):
+        return FixedColumn(type_, np.dtype(np.uint8))
+    try:
+        width = type_.bit_width // 8
+    except ValueError:
+        return ChunkedColumn(type_)
+    if pa.types.is_nested(type_) or width == 0:
+        return ChunkedColumn(type_)
+    return FixedColumn(type_, np.dtype(f"u{width}" if width <= 8 else f"V{width}"))
+
+
+def grown(array: npt.NDArray[Any], size: int, fill: Any = 0) -> npt.NDArray[Any]:
+    """A longer copy, at least doubled so that growth costs a constant per element."""
+    longer = np.full(max(size, 2 * len(array), _SMALLEST), fill, dtype=array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+class FixedColumn:
+    """Values as bits of a fixed width, and a flag each once there was a null."""
+
+    def __init__(self, type_: pa.DataType, dtype: np.dtype[Any]) -> None:
+        self._type = type_
+        self._values = np.zeros(0, dtype)
+        self._valid: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def has_nulls(self) -> bool:
+        return self._valid is not None
+
+    def reserve(self, slots: int) -> None:
+        if slots > len(self._values):
+            self._values = grown(self._values, slots, np.zeros((), self._values.dtype)[()])
+            if self._valid is not None:
+                self._valid = grown(self._valid, slots, True)
+
+    def put(self, slots: Slots | slice, values: pa.Array) -> None:
+        self._values[slots] = self._bits(values)
+        if values.null_count:
+            if self._valid is None:
+                self._valid = np.ones(len(self._values), dtype=np.bool_)
+            self._valid[slots] = values.is_valid().to_numpy(zero_copy_only=False)
+        elif self._valid is not None:
+            self._valid[slots] = True
+
+    def get(self, slots: Slots) -> pa.Array:
+        values = self._values.take(slots)
+        valid = None if self._valid is None else self._valid.take(slots)
+        if pa.types.is_boolean(self._type):
+            return pa.array(values.view(np.bool_), mask=None if valid is None else ~valid)
+        bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+        return pa.Array.from_buffers(self._type, len(values), [bitmap, pa.py_buffer(values)])
+
+    def _bits(self, values: pa.Array) -> npt.NDArray[Any]:
+        if pa.types.is_boolean(self._type):
+            values = pc.cast(values, pa.uint8())
+        dtype = self._values.dtype
+        return np.frombuffer(values.buffers()[1], dtype, count=len(values), offset=values.offset * dtype.itemsize)
+
+
+class ChunkedColumn:
+    """Values in Arrow chunks; row r is the r-th over all chunks, so that joining neighbours moves no row.
+
+    Chunks are joined until each is more than twice as long as the next: there are few, a value is copied a few times.
+    """
+
+    def __init__(self, type_: pa.DataType) -> None:
+        self._type = type_
+        self._row = np.zeros(0, np.int64)
+        self._chunks: list[pa.Array] = []
+        self._starts = np.zeros(1, np.int64)
+        self._used = 0
+        self.has_nulls = False
+
+    def reserve(self, slots: int) -> None:
+        if slots > len(self._row):
+            self._row = grown(self._row, slots, -1)
+
+    def put(self, slots: Slots | slice, values: pa.Array) -> None:
+        if len(values) == 0:
+            return
+        self.has_nulls = self.has_nulls or values.null_count > 0
+        rows = int(self._starts[-1])
+        fresh = int(np.count_nonzero(self._row[slots] < 0))
+        self._row[slots] = np.arange(rows, rows + len(values))
+        self._used += fresh
+        self._append(values)
+        if rows + len(values) > 2 * self._used + 65_536:
+            self._compact()
+
+    def get(self, slots: Slots) -> pa.Array:
+        rows = self._row.take(slots)
+        if len(self._chunks) == 1:
+            return self._chunks[0].take(pa.array(rows))
+        if len(rows) == 0:
+            return pa.array([], self._type)
+        which = np.searchsorted(self._starts, rows, side="right") - 1
+        rows -= self._starts.take(which)
+        order = np.argsort(which.astype(np.uint8), kind="stable")
+        rows = rows.take(order)
+        parts = []
+        start = 0
+        for chunk, count in zip(self._chunks, np.bincount(which, minlength=len(self._chunks)).tolist(), strict=True):
+            if count:
+                parts.append(chunk.take(pa.array(rows[start : start + count])))
+                start += count
+        if len(parts) == 1:
+            return parts[0]
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return pa.concat_arrays(parts).take(pa.array(back))
+
+    def _append(self, values: pa.Array) -> None:
+        chunks = self._chunks
+        chunks.append(values)
+        while len(chunks) > 1 and len(chunks[-2]) <= 2 * len(chunks[-1]):
+            if chunks[-2].nbytes + chunks[-1].nbytes > _LARGEST_CHUNK:
+                break
+            last = chunks.pop()
+            chunks[-1] = pa.concat_arrays([chunks[-1], last])
+        self._starts = np.zeros(len(chunks) + 1, np.int64)
+        np.cumsum([len(chunk) for chunk in chunks], out=self._starts[1:])
+
+    def _compact(self) -> None:
+        """Drop the rows that no slot names, keeping the others in their order."""
+        used = np.flatnonzero(self._row >= 0)
+        order = used[np.argsort(self._row[used])]
+        step = 65_536
+        parts = [self.get(order[start : start + step]) for start in range(0, len(order), step)]
+        self._chunks = []
+        for part in parts:
+            self._append(part)
+        self._row[order] = np.arange(len(order))
