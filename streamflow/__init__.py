@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from streamflow.flow.expr import lit as lit
     from streamflow.flow.expr import when as when
     from streamflow.flow.flow import Flow as Flow
-    from streamflow.flow.stream import KeyedStream as KeyedStream
+    from streamflow.flow.grouped import KeyedStream as KeyedStream
+    from streamflow.flow.grouped import WindowedStream as WindowedStream
     from streamflow.flow.stream import Stream as Stream
-    from streamflow.flow.stream import WindowedStream as WindowedStream
     from streamflow.flow.windows import bounded_out_of_orderness as bounded_out_of_orderness
     from streamflow.flow.windows import monotonic as monotonic
     from streamflow.flow.windows import session as session
@@ -36,9 +36,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Expr": "streamflow.flow.expr",
     "Flow": "streamflow.flow.flow",
-    "KeyedStream": "streamflow.flow.stream",
+    "KeyedStream": "streamflow.flow.grouped",
     "Stream": "streamflow.flow.stream",
-    "WindowedStream": "streamflow.flow.stream",
+    "WindowedStream": "streamflow.flow.grouped",
     "bounded_out_of_orderness": "streamflow.flow.windows",
     "col": "streamflow.flow.expr",
     "count": "streamflow.flow.expr",

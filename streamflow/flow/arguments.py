@@ -11,7 +11,9 @@ from streamflow.plan.logical.expr import Column, show
 from streamflow.plan.logical.nodes import Named, SortKey
 
 By: TypeAlias = "str | Expr | Order | Sequence[str | Expr | Order]"
-"""What rows are ordered by: a column, largest first; `.asc()` of one, smallest first; several, the later ones for ties."""
+"""What rows are ordered by: a column, largest first; `.asc()` of one, smallest first; several, the later ones for
+ties.
+"""
 
 
 def named_columns(positional: Iterable[ColumnLike], keyword: Mapping[str, ColumnLike]) -> list[Named]:
@@ -22,7 +24,9 @@ def named_columns(positional: Iterable[ColumnLike], keyword: Mapping[str, Column
 
 def _single(value: ColumnLike) -> ColumnLike:
     if isinstance(value, list | tuple | set | dict):
-        raise UserError(f"a {type(value).__name__} is not a column", remedy="write the columns one by one, without brackets")
+        raise UserError(
+            f"a {type(value).__name__} is not a column", remedy="write the columns one by one, without brackets"
+        )
     return value
 
 
@@ -37,6 +41,7 @@ def _sort_key(part: str | Expr | Order) -> SortKey:
     node = to_node(part.expr if isinstance(part, Order) else part)
     if not isinstance(node, Column):
         raise UserError(
-            f"by= orders by columns, and {show(node)} is computed", remedy=f"add it before: .with_columns(rank={show(node)})"
+            f"by= orders by columns, and {show(node)} is computed",
+            remedy=f"add it before: .with_columns(rank={show(node)})",
         )
     return SortKey(node.name, descending)

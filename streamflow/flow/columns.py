@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from streamflow.errors import SchemaError, UserError
+from streamflow.flow.guards import row_count
 from streamflow.plan.logical.contract import RESERVED, TIME
 from streamflow.plan.logical.expr import (
     AggregateCall,
@@ -41,7 +42,9 @@ def check_names(names: Iterable[str]) -> None:
                 else "choose another name",
             )
         if name in seen:
-            raise SchemaError(f"two columns are called {name!r}", remedy='name one of them: by keyword, or .alias("...")')
+            raise SchemaError(
+                f"two columns are called {name!r}", remedy='name one of them: by keyword, or .alias("...")'
+            )
         seen.add(name)
 
 
@@ -59,7 +62,9 @@ def row_type(expr: Expr, kind: StreamType) -> pa.DataType:
 def check_condition(expr: Expr, kind: StreamType) -> None:
     type_ = row_type(expr, kind)
     if not pt.is_boolean(type_):
-        raise SchemaError(f"{show(expr)} is {type_}, not a condition", remedy="compare it with something, as in col('x') > 0")
+        raise SchemaError(
+            f"{show(expr)} is {type_}, not a condition", remedy="compare it with something, as in col('x') > 0"
+        )
 
 
 def projected(columns: Sequence[Named], kind: StreamType) -> StreamType:
@@ -129,9 +134,13 @@ def require_event_time(kind: StreamType, what: str) -> None:
 def require_append_only(kind: StreamType, what: str) -> None:
     if kind.changelog is not None:
         raise UserError(
-            f"{what} takes rows that are only added, and this stream is a changelog (key: {', '.join(kind.changelog) or 'none'})",
+            f"{what} takes rows that are only added, and this stream is a changelog ({key_text(kind.changelog)})",
             remedy="make plain rows of it with .changes(), or aggregate over a window instead",
         )
+
+
+def key_text(key: Sequence[str]) -> str:
+    return f"key: {', '.join(key)}" if key else "of one row"
 
 
 def check_keys(keys: Sequence[str], kind: StreamType) -> None:
@@ -139,7 +148,9 @@ def check_keys(keys: Sequence[str], kind: StreamType) -> None:
     for key in keys:
         type_ = column_type(key, kind.schema)
         if pt.is_nested(type_):
-            raise SchemaError(f"the key {key!r} is {type_}, which cannot be compared", remedy="use one of its parts as the key")
+            raise SchemaError(
+                f"the key {key!r} is {type_}, which cannot be compared", remedy="use one of its parts as the key"
+            )
 
 
 def final_window(keys: Sequence[str], kind: StreamType) -> Final | None:
@@ -167,8 +178,7 @@ def topped(
     keys: tuple[str, ...], window: Window | Final, n: int, by: Sequence[SortKey], kind: StreamType
 ) -> StreamType:
     """Rows as they are; over a window: its keys, its bounds, then the other columns."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise UserError(f"top({n!r}, ...): the number of rows is not 1 or more")
+    row_count("top", n)
     _check_order(by, kind)
     if isinstance(window, Final):
         return kind
@@ -244,13 +254,17 @@ def _plain_column(expr: Expr) -> Expr | None:
 
 
 def union_schema(kinds: Sequence[StreamType], how: str) -> pa.Schema:
-    """The columns of a union: by name, each of one type; only a diagonal one fills those that an input lacks with nulls."""
+    """The columns of a union: by name, each of one type; only a diagonal one fills those that an input lacks with
+    nulls.
+    """
     if how not in ("vertical", "diagonal"):
         raise UserError(f"how={how!r} is unknown", remedy='leave it out, or write how="diagonal"')
     for kind in kinds:
         require_append_only(kind, "union")
     if len({kind.event_time for kind in kinds}) > 1:
-        raise UserError("some of the streams have event time and some have none", remedy=".with_event_time(...) on the others")
+        raise UserError(
+            "some of the streams have event time and some have none", remedy=".with_event_time(...) on the others"
+        )
     columns: dict[str, pa.Field] = {}
     for number, kind in enumerate(kinds):
         for field in kind.schema:
@@ -269,4 +283,3 @@ def union_schema(kinds: Sequence[StreamType], how: str) -> pa.Schema:
                     remedy='union(..., how="diagonal") fills what is missing with nulls',
                 )
     return pa.schema(list(columns.values()))
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamflow.errors import UserError
 from streamflow.flow.columns import check_names, event_time_checked, watermark_or_default
 from streamflow.flow.expr import ColumnLike, to_node
+from streamflow.flow.guards import text
 from streamflow.flow.ledger import Ledger
 from streamflow.flow.location import Building
 from streamflow.flow.stream import Stream
@@ -13,11 +14,12 @@ from streamflow.plan.logical.names import named
 from streamflow.plan.logical.nodes import Read, StreamType, Write
 from streamflow.plan.logical.windows import BoundedOutOfOrderness
 
+
 class Flow:
     """A pipeline that is being written: reads, and what hangs from them.
 
-    A flow is built by a function, once in every process, and must come out the same each time: no clock, no random numbers, no
-    connection in that function.
+    A flow is built by a function, once in every process, and must come out the same each time: no clock, no random
+    numbers, no connection in that function.
 
     >>> import pyarrow as pa, streamflow as sf
     >>> from streamflow_connectors import memory
@@ -29,9 +31,8 @@ class Flow:
     """
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str) or not name:
-            raise UserError(f"a flow's name is a text, not {name!r}", remedy='sf.Flow("hot-items")')
-        self.name = name
+        with Building("Flow"):
+            self.name = text("a flow's name", name, 'sf.Flow("hot-items")')
         self._ledger = Ledger(name)
 
     def __repr__(self) -> str:
@@ -47,9 +48,9 @@ class Flow:
     ) -> Stream:
         """The rows of a source, under a name of its own.
 
-        `event_time`: a timestamp column or an expression; it becomes the rows' event time and stays through every step, whatever
-        happens to the column. `watermark` says how far out of order a split's rows are; without one, not at all
-        (`bounded_out_of_orderness("0s")`): rows older than one before them in their split may be late.
+        `event_time`: a timestamp column or an expression; it becomes the rows' event time and stays through every
+        step, whatever happens to the column. `watermark` says how far out of order a split's rows are; without one,
+        not at all (`bounded_out_of_orderness("0s")`): rows older than one before them in their split may be late.
 
         Raises UserError or SchemaError: the name is taken, the column is missing or is no timestamp.
 
@@ -61,7 +62,7 @@ class Flow:
         at: timestamp[us, tz=UTC]
         fare: double
         """
-        with Building(name if isinstance(name, str) else "read") as location:
+        with Building(name) as location:
             if not isinstance(source, Source):
                 raise UserError(
                     f"{source!r} is not a source", remedy='give an object such as parquet.Source("bids/*.parquet")'
@@ -75,7 +76,9 @@ class Flow:
                 kind = StreamType(schema, event_time=True)
                 watermark = watermark_or_default(watermark)
             elif watermark is not None:
-                raise UserError("watermark= without event_time=", remedy='say which column is the time: event_time="date_time"')
+                raise UserError(
+                    "watermark= without event_time=", remedy='say which column is the time: event_time="date_time"'
+                )
             self._ledger.name(name, location)
             node = Read(type=kind, location=location, name=name, source=source, event_time=expr, watermark=watermark)
             return Stream(self._ledger, node, name, location)

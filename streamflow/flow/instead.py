@@ -56,7 +56,18 @@ STREAM: Mapping[str, str] = {
 
 _ROWS_FIRST = {
     name: f"write .{name}(...) before .key_by(...)"
-    for name in ("filter", "select", "with_columns", "drop", "rename", "map", "flat_map", "explode", "map_batches", "union")
+    for name in (
+        "filter",
+        "select",
+        "with_columns",
+        "drop",
+        "rename",
+        "map",
+        "flat_map",
+        "explode",
+        "map_batches",
+        "union",
+    )
 }
 
 KEYED: Mapping[str, str] = {

@@ -43,11 +43,12 @@ class Ledger:
     def is_open(self, end: int) -> bool:
         return end in self._ends
 
-    def name(self, name: str, location: Location | None) -> None:
+    def name(self, name: object, location: Location | None) -> None:
         """Give a step this name. Raises UserError, with both lines, when another one has it."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise UserError(
-                f"{name!r} cannot be a step's name", remedy="use letters, digits, _, -, dots and spaces, as in step('counts')"
+                f"{name!r} cannot be a step's name",
+                remedy="use letters, digits, _, -, dots and spaces, as in step('counts')",
             )
         if name in self._names:
             raise duplicate(name, self._names[name], location)

@@ -1,7 +1,8 @@
 """Finding the function that builds a flow: `x.py`, `x.py:other`, `package.module:function`.
 
-A script runs under the module name `__script__.<stem>`, which no other module has, so that `if __name__ == "__main__"` does
-not run and a script may be called `json.py`. The script's folder is importable, as if Python had been started with it.
+A script runs under the module name `__script__.<stem>`, which no other module has, so that `if __name__ == "__main__"`
+does not run and a script may be called `json.py`. The script's folder is importable, as if Python had been started
+with it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ BuildFunction = Callable[..., Flow]
 def load(target: str) -> BuildFunction:
     """The build function that `target` names; without a name, `build`.
 
-    Raises UserError when the file, the module or the function is not there. What the script itself raises while it is imported
-    passes through, with the user's own traceback.
+    Raises UserError when the file, the module or the function is not there. What the script itself raises while it is
+    imported passes through, with the user's own traceback.
     """
     place, name = _split(target)
     module = _load_script(Path(place)) if place.endswith(".py") else _import(place)
@@ -36,7 +37,11 @@ def load(target: str) -> BuildFunction:
         raise UserError(f"{target}: {name!r} is a {type(function).__name__}, not a function")
     functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     close = get_close_matches(name, functions, n=1)
-    hint = f"did you mean {place}:{close[0]}?" if close else "write a function `build() -> sf.Flow`, or name yours after a colon"
+    hint = (
+        f"did you mean {place}:{close[0]}?"
+        if close
+        else "write a function `build() -> sf.Flow`, or name yours after a colon"
+    )
     raise UserError(f"{place} has no function {name!r}", remedy=hint)
 
 
@@ -47,7 +52,9 @@ def _split(target: str) -> tuple[str, str]:
 
 def _load_script(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UserError(f"no file {str(path)!r} in {Path.cwd()}", remedy="give the path of a script with a function `build`")
+        raise UserError(
+            f"no file {str(path)!r} in {Path.cwd()}", remedy="give the path of a script with a function `build`"
+        )
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -72,14 +79,18 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise UserError(f"no module {name!r}", remedy="give a script as a path that ends in .py, or a module's name") from None
+        raise UserError(
+            f"no module {name!r}", remedy="give a script as a path that ends in .py, or a module's name"
+        ) from None
 
 
 def _checked(function: Callable[..., Any], target: str) -> BuildFunction:
     def build(*args: Any, **parameters: Any) -> Flow:
         flow = function(*args, **parameters)
         if not isinstance(flow, Flow):
-            raise UserError(f"{target} gave a {type(flow).__name__}, not a Flow", remedy="let the function return its sf.Flow")
+            raise UserError(
+                f"{target} gave a {type(flow).__name__}, not a Flow", remedy="let the function return its sf.Flow"
+            )
         return flow
 
     build.__wrapped__ = function  # type: ignore[attr-defined]  # signature() reads the parameters of the user's function

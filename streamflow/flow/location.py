@@ -23,6 +23,7 @@ def users_line() -> Location:
 class Building:
     """A block that makes one step: every error of ours that leaves it names the step and the user's line.
 
+    >>> from streamflow.errors import UserError
     >>> with Building("filter"):
     ...     raise UserError("no column 'pirce'")
     Traceback (most recent call last):
@@ -34,8 +35,8 @@ class Building:
 
     __slots__ = ("location", "step")
 
-    def __init__(self, step: str) -> None:
-        self.step = step
+    def __init__(self, step: object) -> None:
+        self.step = str(step)
         self.location = users_line()
 
     def __enter__(self) -> Location:

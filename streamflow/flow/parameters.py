@@ -1,6 +1,7 @@
 """The parameters of a build function as the arguments of its script.
 
-`def build(brokers: str = "localhost:9092", limit: int | None = None, dry: bool = False)` takes `--brokers b:9092 --limit 5 --dry`.
+`def build(brokers: str = "localhost:9092", limit: int | None = None, dry: bool = False)` takes `--brokers b:9092
+--limit 5 --dry`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Parameter:
     """One parameter: its type without `None`, whether None is allowed, and its default (`required`: there is none)."""
 
     name: str
-    type: type[str] | type[int] | type[float] | type[bool]
+    type: type[str | int | float | bool]
     optional: bool
     required: bool
     default: Value
@@ -55,7 +56,11 @@ def describe(build: Callable[..., object]) -> tuple[Parameter, ...]:
 
 
 def _parameter(build: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parameter:
-    if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY):
+    if parameter.kind in (
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+        inspect.Parameter.POSITIONAL_ONLY,
+    ):
         raise UserError(f"{build}: {parameter} cannot be set by name", remedy="write plain parameters")
     required = parameter.default is _REQUIRED
     annotation = hints.get(parameter.name)
@@ -65,7 +70,8 @@ def _parameter(build: str, parameter: inspect.Parameter, hints: Mapping[str, Any
     if plain not in _TYPES:
         shown = "no type" if annotation is None else f"the type {getattr(annotation, '__name__', annotation)}"
         raise UserError(
-            f"{build}: parameter {parameter.name!r} has {shown}", remedy="use str, int, float or bool, or one of them | None"
+            f"{build}: parameter {parameter.name!r} has {shown}",
+            remedy="use str, int, float or bool, or one of them | None",
         )
     default = None if required else parameter.default
     return Parameter(parameter.name, plain, optional or default is None, required, default)

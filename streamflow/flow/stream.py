@@ -11,16 +11,17 @@ import pyarrow as pa
 from streamflow.errors import Location, SchemaError, UserError
 from streamflow.flow import columns as checked
 from streamflow.flow import instead
-from streamflow.flow.arguments import By, named_columns, sort_keys
+from streamflow.flow.arguments import named_columns
 from streamflow.flow.expr import ColumnLike, Expr, no_such_method, to_node
+from streamflow.flow.grouped import KeyedStream, WindowedStream, aggregate, windowed
+from streamflow.flow.guards import old_and_new, row_count, text
 from streamflow.flow.ledger import Ledger
 from streamflow.flow.location import Building
 from streamflow.flow.records import record_fields, row_function
 from streamflow.plan.logical import expr as terms
-from streamflow.plan.logical.contract import CHANGE, Sink
+from streamflow.plan.logical.contract import Sink
 from streamflow.plan.logical.expr import Column
 from streamflow.plan.logical.nodes import (
-    Aggregate,
     Changes,
     Explode,
     Filter,
@@ -32,20 +33,29 @@ from streamflow.plan.logical.nodes import (
     Peek,
     Project,
     StreamType,
-    Top,
     Union,
     WithEventTime,
     Write,
 )
 from streamflow.plan.logical.rows import Record, record_schema
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Session, Sliding, Tumbling, Window
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Window
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Stream:
-    """Rows with named, typed columns; with or without event time; append-only or a changelog."""
+    """Rows with named, typed columns; with or without event time; append-only or a changelog.
+
+    In the examples `rides` is a stream with event time:
+
+    >>> rides.schema
+    at: timestamp[us, tz=UTC]
+    city: string
+    fare: double
+    tags: list<item: string>
+      child 0, item: string
+    """
 
     def __init__(self, ledger: Ledger, node: Node, operation: str, location: Location | None) -> None:
         """Streams are made by `Flow.read` and by the methods of streams."""
@@ -141,9 +151,7 @@ class Stream:
         """
         with Building("rename") as at:
             schema = self._node.type.schema
-            if not isinstance(names, Mapping) or not names:
-                raise UserError("rename takes old names and new ones", remedy='rename({"old": "new"})')
-            for name in names:
+            for name in old_and_new(names):
                 _existing(name, schema)
             return self._project([Named(names.get(name, name), Column(name)) for name in schema.names], "rename", at)
 
@@ -196,7 +204,9 @@ class Stream:
             index = _existing(column, kind.schema)
             type_ = kind.schema.field(index).type
             if not pa.types.is_list(type_):
-                raise SchemaError(f"{column!r} is {type_}, not a list", remedy="make a list of it, as .str.split(...) does")
+                raise SchemaError(
+                    f"{column!r} is {type_}, not a list", remedy="make a list of it, as .str.split(...) does"
+                )
             schema = kind.schema.set(index, pa.field(column, type_.value_type))
             node = Explode(type=replace(kind, schema=schema), location=at, input=self._node, column=column)
             return self._next(node, "explode")
@@ -210,8 +220,8 @@ class Stream:
     ) -> Stream:
         """Each batch replaced by what the function makes of it. Where batches begin and end means nothing.
 
-        The function sees `_time` where rows have event time. What it returns has the columns of `schema` (None: as before) and,
-        unless it has as many rows as it was given, `_time`. `max_rows`: no batch is larger.
+        The function sees `_time` where rows have event time. What it returns has the columns of `schema` (None: as
+        before) and, unless it has as many rows as it was given, `_time`. `max_rows`: no batch is larger.
 
         >>> import pyarrow.compute as pc
         >>> def in_cents(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -224,8 +234,8 @@ class Stream:
             checked.require_append_only(kind, "map_batches")
             if not callable(function):
                 raise UserError(f"map_batches takes a function, not {function!r}")
-            if max_rows is not None and (isinstance(max_rows, bool) or max_rows < 1):
-                raise UserError(f"max_rows={max_rows!r} is not 1 or more")
+            if max_rows is not None:
+                row_count("max_rows", max_rows)
             made = kind.schema if schema is None else record_fields(schema)
             checked.check_names(made.names)
             node = MapBatches(
@@ -296,7 +306,9 @@ class Stream:
             if self._node.name is not None:
                 raise UserError(f"the step is already called {self._node.name!r}", remedy="name each step once")
             if not self._ledger.is_open(self._end):
-                raise UserError("step() names a step that another one has read", remedy="call it directly after the method")
+                raise UserError(
+                    "step() names a step that another one has read", remedy="call it directly after the method"
+                )
             self._ledger.name(name, at)
             self._ledger.take(self._end)
             return Stream(self._ledger, replace(self._node, name=name), name, self._node.location)
@@ -318,12 +330,12 @@ class Stream:
         ['at', 'city', 'fare', 'tags']
         """
         with Building("peek") as at:
-            if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-                raise UserError(f"peek({n!r}): the number of rows is not 1 or more")
-            return self._next(Peek(type=self._node.type, location=at, input=self._node, rows=n), "peek")
+            rows = row_count("peek", n)
+            return self._next(Peek(type=self._node.type, location=at, input=self._node, rows=rows), "peek")
 
     def changes(self) -> Stream:
-        """A changelog's changes as plain rows: `change` ("insert", "update_before", "update_after", "delete"), then its columns.
+        """A changelog's changes as plain rows: `change` ("insert", "update_before", "update_after", "delete"), then
+        its columns.
 
         >>> rides.key_by("city").agg(rides=sf.count()).changes().schema
         change: string
@@ -344,20 +356,19 @@ class Stream:
 
         >>> rides.write("out", memory.Sink())
         """
-        with Building(name if isinstance(name, str) else "write") as at:
+        with Building(name) as at:
             if not isinstance(sink, Sink):
                 raise UserError(f"{sink!r} is not a sink", remedy='give an object such as parquet.Sink("out/")')
             if self._node.type.changelog is not None and not sink.changelog:
+                what = f"{type(sink).__module__.rpartition('.')[2]}.{type(sink).__qualname__}"
+                key = checked.key_text(self._node.type.changelog)
                 raise UserError(
-                    f"{type(sink).__module__.rpartition('.')[2]}.{type(sink).__qualname__} takes rows that are only added, and "
-                    f"the stream is a changelog (key: {', '.join(self._node.type.changelog) or 'none'})",
+                    f"{what} takes rows that are only added, and the stream is a changelog ({key})",
                     remedy="write its changes as rows, .changes().write(...), or use a sink that can update",
                 )
             self._ledger.name(name, at)
             self._ledger.take(self._end)
-            self._ledger.writes.append(
-                Write(type=self._node.type, location=at, name=name, input=self._node, sink=sink)
-            )
+            self._ledger.writes.append(Write(type=self._node.type, location=at, name=name, input=self._node, sink=sink))
 
     # Groups of rows
 
@@ -370,25 +381,21 @@ class Stream:
         with Building("key_by") as at:
             made = named_columns(keys, named)
             if not made:
-                raise UserError("key_by() has no key", remedy='key_by("city"); without a key leave it out: .window(...)')
+                raise UserError(
+                    "key_by() has no key", remedy='key_by("city"); without a key leave it out: .window(...)'
+                )
             names = tuple(column.name for column in made)
             checked.check_names(names)
             computed = [column for column in made if column.expr != Column(column.name)]
-            node = self._node
-            if computed:
-                for column in computed:
-                    if column.name in self.schema.names:
-                        raise SchemaError(
-                            f"the key {column.name!r} has the name of a column, whose values it would hide",
-                            remedy="choose another name, or replace the column before: .with_columns(...)",
-                        )
-                both = _merged(node.type.schema, computed)
-                node = Project(
-                    type=checked.projected(both, node.type), location=at, input=node, columns=tuple(both)
-                )
-            checked.check_keys(names, node.type)
-            self._ledger.take(self._end)
-            return KeyedStream(self._ledger, node, names, at)
+            for column in computed:
+                if column.name in self.schema.names:
+                    raise SchemaError(
+                        f"the key {column.name!r} has the name of a column, whose values it would hide",
+                        remedy="choose another name, or replace the column before: .with_columns(...)",
+                    )
+            rows = self._project(_merged(self.schema, computed), "key_by", at) if computed else self
+            checked.check_keys(names, rows._node.type)
+            return KeyedStream(rows, names, at)
 
     def window(self, window: Window) -> WindowedStream:
         """All rows by window, without a key.
@@ -400,9 +407,7 @@ class Stream:
         fares: double
         """
         with Building("window") as at:
-            made = _windowed(self._ledger, self._node, (), window, at)
-            self._ledger.take(self._end)
-            return made
+            return windowed(self, (), window, at)
 
     def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
         """Running aggregates of all rows so far: a changelog of one row, without event time.
@@ -412,8 +417,7 @@ class Stream:
         """
         with Building("agg") as at:
             checked.require_append_only(self._node.type, "agg")
-            node = _aggregate(self._node, (), None, aggregates, named, at)
-            return self._next(node, "agg")
+            return aggregate(self, (), None, named_columns(aggregates, named), at)
 
     if not TYPE_CHECKING:
 
@@ -423,6 +427,11 @@ class Stream:
     def _next(self, node: Node, operation: str) -> Stream:
         self._ledger.take(self._end)
         return Stream(self._ledger, node, operation, node.location)
+
+    def _grouped(self, operation: str, at: Location) -> Stream:
+        """The same rows as a new end: of what is grouped, which something must take up too."""
+        self._ledger.take(self._end)
+        return Stream(self._ledger, self._node, operation, at)
 
     def _project(self, made: list[Named], operation: str, at: Location) -> Stream:
         kind = checked.projected(made, self._node.type)
@@ -437,185 +446,25 @@ class Stream:
             raise UserError(
                 f"{function.name} does not return a record, and {what} replaces the whole row",
                 location=function.location,
-                remedy=f"return a dataclass, NamedTuple or TypedDict; for one column: .with_columns({function.name}=...)",
+                remedy="return a dataclass, NamedTuple or TypedDict; for one column: .with_columns(name=function)",
             )
         schema = record_schema(function.returns)
         checked.check_names(schema.names)
         return StreamType(schema, event_time=kind.event_time)
 
 
-class KeyedStream:
-    """Rows by key: for windows, running aggregates, and what is final per window."""
-
-    def __init__(self, ledger: Ledger, node: Node, keys: tuple[str, ...], location: Location) -> None:
-        """Made by `Stream.key_by`."""
-        self._ledger = ledger
-        self._node = node
-        self._keys = keys
-        self._end = ledger.open("key_by", location)
-
-    def __repr__(self) -> str:
-        return f"<key_by {', '.join(self._keys)} of flow {self._ledger.flow!r}>"
-
-    def window(self, window: Window) -> WindowedStream:
-        """The rows of each key by window.
-
-        >>> rides.key_by("city").window(sf.sliding("1h", every="5m")).agg(rides=sf.count()).schema
-        city: string
-        window_start: timestamp[us, tz=UTC]
-        window_end: timestamp[us, tz=UTC]
-        rides: int64
-        """
-        with Building("window") as at:
-            made = _windowed(self._ledger, self._node, self._keys, window, at)
-            self._ledger.take(self._end)
-            return made
-
-    def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
-        """Running aggregates per key: a changelog whose key are the keys, without event time.
-
-        Where a key holds a window's `window_start` or `window_end`, the rows are results of fired windows: then it is sent once,
-        when the watermark passes the window's end, and the result is append-only, with event time.
-
-        >>> rides.key_by("city").agg(rides=sf.count(), mean=col("fare").sum() / sf.count()).schema
-        city: string
-        rides: int64
-        mean: double
-        >>> hourly = rides.key_by("city").window(sf.tumbling("1h")).agg(rides=sf.count())
-        >>> hourly.key_by("window_end").agg(busiest=col("rides").max()).schema
-        window_end: timestamp[us, tz=UTC]
-        busiest: int64
-        """
-        with Building("agg") as at:
-            kind = self._node.type
-            checked.require_append_only(kind, "agg")
-            window = checked.final_window(self._keys, kind)
-            node = _aggregate(self._node, self._keys, window, aggregates, named, at)
-            return _after(self._ledger, self._end, node, "agg")
-
-    def top(self, n: int, *, by: By) -> Stream:
-        """The `n` first rows per key among results of fired windows; a key holds `window_start` or `window_end`.
-
-        Largest first, nulls last; `col("x").asc()` smallest first; later columns of `by`, then the remaining ones, ascending,
-        break ties. Sent once, when the watermark passes the window's end.
-
-        >>> hourly = rides.key_by("city").window(sf.tumbling("1h")).agg(rides=sf.count())
-        >>> hourly.key_by("window_end").top(3, by="rides").schema.names
-        ['city', 'window_start', 'window_end', 'rides']
-        """
-        with Building("top") as at:
-            kind = self._node.type
-            checked.require_append_only(kind, "top")
-            window = checked.final_window(self._keys, kind)
-            if window is None:
-                raise UserError(
-                    f"top of {', '.join(self._keys)} has no window, so it would never be final",
-                    remedy='window the rows, .window(...).top(...), or key results of a window by "window_end" too',
-                )
-            order = sort_keys(by)
-            made = checked.topped(self._keys, window, n, order, kind)
-            node = Top(type=made, location=at, input=self._node, keys=self._keys, window=window, n=n, by=order)
-            return _after(self._ledger, self._end, node, "top")
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise no_such_method("a keyed stream", KeyedStream, name, instead.KEYED)
-
-
-class WindowedStream:
-    """Rows by window, and by key where there is one."""
-
-    def __init__(
-        self, ledger: Ledger, node: Node, keys: tuple[str, ...], window: Window, location: Location
-    ) -> None:
-        """Made by `Stream.window` and `KeyedStream.window`."""
-        self._ledger = ledger
-        self._node = node
-        self._keys = keys
-        self._window = window
-        self._end = ledger.open("window", location)
-
-    def __repr__(self) -> str:
-        return f"<{self._window} of flow {self._ledger.flow!r}>"
-
-    def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
-        """One row per window (and key) that has rows, when the watermark passes its end.
-
-        Its columns: the keys, `window_start`, `window_end`, then the aggregates; its event time is a microsecond before
-        `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.count()`, `.n_unique()` and
-        arithmetic between them; names inside are the input's.
-
-        >>> rides.window(sf.session("10m")).agg(col("fare").max(), net=(col("fare") * 0.9).mean()).schema.names
-        ['window_start', 'window_end', 'fare', 'net']
-        """
-        with Building("agg") as at:
-            node = _aggregate(self._node, self._keys, self._window, aggregates, named, at)
-            return _after(self._ledger, self._end, node, "agg")
-
-    def top(self, n: int, *, by: By) -> Stream:
-        """The `n` first rows of each window (and key), when the watermark passes its end.
-
-        Largest first, nulls last; `col("x").asc()` smallest first; later columns of `by`, then the remaining ones, ascending,
-        break ties. Its columns: the keys, `window_start`, `window_end`, then the rows' other columns.
-
-        >>> rides.key_by("city").window(sf.tumbling("1h")).top(3, by=["fare", col("at").asc()]).schema.names
-        ['city', 'window_start', 'window_end', 'at', 'fare', 'tags']
-        """
-        with Building("top") as at:
-            order = sort_keys(by)
-            made = checked.topped(self._keys, self._window, n, order, self._node.type)
-            node = Top(type=made, location=at, input=self._node, keys=self._keys, window=self._window, n=n, by=order)
-            return _after(self._ledger, self._end, node, "top")
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise no_such_method("a windowed stream", WindowedStream, name, instead.WINDOWED)
-
-
-def _windowed(ledger: Ledger, node: Node, keys: tuple[str, ...], window: Window, at: Location) -> WindowedStream:
-    if not isinstance(window, Tumbling | Sliding | Session):
-        raise UserError(f"{window!r} is not a window", remedy='sf.tumbling("10s"), sf.sliding("1h", every="5m"), sf.session("30m")')
-    checked.require_append_only(node.type, "a window")
-    checked.require_event_time(node.type, "a window")
-    return WindowedStream(ledger, node, keys, window, at)
-
-
-def _aggregate(
-    node: Node,
-    keys: tuple[str, ...],
-    window: Window | checked.Final | None,
-    aggregates: tuple[Expr, ...],
-    named: Mapping[str, Expr],
-    at: Location,
-) -> Aggregate:
-    made = named_columns(aggregates, named)
-    if not made:
-        raise UserError("agg() has no aggregate", remedy='agg(rows=sf.count(), total=col("price").sum())')
-    kind = checked.aggregated(keys, window, made, node.type)
-    return Aggregate(type=kind, location=at, input=node, keys=keys, window=window, aggregates=tuple(made))
-
-
-def _after(ledger: Ledger, end: int, node: Node, operation: str) -> Stream:
-    ledger.take(end)
-    return Stream(ledger, node, operation, node.location)
-
-
 def _merged(schema: pa.Schema, made: list[Named]) -> list[Named]:
     """All columns, those of the same name replaced at their places, new ones at the end."""
     checked.check_names(column.name for column in made)
     by_name = {column.name: column for column in made}
-    old = [by_name.pop(name, None) or Named(name, Column(name)) for name in schema.names]
-    return [*old, *by_name.values()]
+    old = [by_name.get(name, Named(name, Column(name))) for name in schema.names]
+    return [*old, *(column for column in made if column.name not in schema.names)]
 
 
 def _existing(name: str, schema: pa.Schema) -> int:
     """The place of a column. Raises SchemaError where there is none."""
-    if not isinstance(name, str):
-        raise UserError(f"{name!r} is not a column's name", remedy='write the name as a text: "price"')
-    terms.column_type(name, schema)
-    return schema.get_field_index(name)
+    terms.column_type(text("a column's name", name, '"price"'), schema)
+    return list(schema.names).index(name)
 
 
 def _brought(node: Node, schema: pa.Schema, at: Location) -> Node:
@@ -624,6 +473,7 @@ def _brought(node: Node, schema: pa.Schema, at: Location) -> Node:
         return node
     have = set(node.type.schema.names)
     made = tuple(
-        Named(field.name, Column(field.name) if field.name in have else terms.Literal(None, field.type)) for field in schema
+        Named(field.name, Column(field.name) if field.name in have else terms.Literal(None, field.type))
+        for field in schema
     )
     return Project(type=checked.projected(made, node.type), location=at, input=node, columns=made)

@@ -61,7 +61,9 @@ def bounded_out_of_orderness(bound: Duration, *, idle: Duration | None = None) -
     with Building("bounded_out_of_orderness"):
         length = _duration("bound", bound)
         if length < 0:
-            raise UserError(f"bound={bound!r} is negative", remedy="write how much later than its successors a row may come")
+            raise UserError(
+                f"bound={bound!r} is negative", remedy="write how much later than its successors a row may come"
+            )
         return BoundedOutOfOrderness(length, None if idle is None else _positive("idle", idle))
 
 
@@ -82,7 +84,7 @@ def _positive(name: str, duration: Duration) -> int:
     return length
 
 
-def _duration(name: str, duration: Duration) -> int:
+def _duration(name: str, duration: str | timedelta | int) -> int:
     # An int would be taken as microseconds, which nobody means.
     if isinstance(duration, int):
         raise UserError(f"{name}={duration!r} has no unit", remedy=f'write {name}="{duration}s", or a timedelta')

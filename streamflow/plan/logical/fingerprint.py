@@ -1,7 +1,9 @@
-"""A hash that is equal for equal graphs in every process: a worker that builds another graph than its coordinator is refused.
+"""A hash that is equal for equal graphs in every process: a worker that builds another graph than its coordinator is
+refused.
 
-What counts is what the flow computes and how its steps are called. Lines of the script do not; functions count by where they
-are defined, not by their code; sources and sinks by their class and configuration, not by data that they hold.
+What counts is what the flow computes and how its steps are called. Lines of the script do not; functions count by
+where they are defined, not by their code; sources and sinks by their class and configuration, not by data that they
+hold.
 """
 
 from __future__ import annotations
@@ -78,7 +80,9 @@ def _text_of_fields(value: Any) -> Iterator[str]:
 
 
 def _origin(defined: Callable[..., object]) -> str:
-    """Module and qualified name. A script is `__main__` in one process and loaded by its path in another: its stem counts."""
+    """Module and qualified name. A script is `__main__` in one process and loaded by its path in another: its stem
+    counts.
+    """
     module = getattr(defined, "__module__", None) or "builtins"
     if module == "__main__":
         file = getattr(sys.modules["__main__"], "__file__", None)

@@ -1,8 +1,8 @@
 """Names of the steps that keep state: the addresses of their state in checkpoints (rule 33).
 
-A name that the user gave stands. Without one it is derived: the name of the nearest stateful step (or read) upstream, a dot, and
-what the step is: `bids.sliding`, `bids.sliding.top`. Several inputs are joined by `+`. Steps without state do not show in it, so
-that adding a filter moves no state.
+A name that the user gave stands. Without one it is derived: the name of the nearest stateful step (or read) upstream,
+a dot, and what the step is: `bids.sliding`, `bids.sliding.top`. Several inputs are joined by `+`. Steps without state
+do not show in it, so that adding a filter moves no state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import replace
 from streamflow.errors import Location, UserError
 from streamflow.plan.logical.nodes import Aggregate, Node, Read, Top, Union, WithEventTime, Write, inputs
 from streamflow.plan.logical.windows import Final, Session, Sliding, Tumbling
-
 
 
 def named(writes: tuple[Write, ...]) -> tuple[Write, ...]:

@@ -1,0 +1,163 @@
+"""Streams whose rows are grouped: by key, by window, or both. From here one goes on with `agg` or `top`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from streamflow.errors import Location, UserError
+from streamflow.flow import columns as checked
+from streamflow.flow import instead
+from streamflow.flow.arguments import By, named_columns, sort_keys
+from streamflow.flow.expr import Expr, no_such_method
+from streamflow.flow.location import Building
+from streamflow.plan.logical.nodes import Aggregate, Named, SortKey, Top
+from streamflow.plan.logical.windows import Final, Session, Sliding, Tumbling, Window
+
+if TYPE_CHECKING:
+    from streamflow.flow.stream import Stream
+
+
+class KeyedStream:
+    """Rows by key: for windows, running aggregates, and what is final per window."""
+
+    def __init__(self, rows: Stream, keys: tuple[str, ...], at: Location) -> None:
+        """Made by `Stream.key_by`."""
+        self._rows = rows._grouped("key_by", at)
+        self._keys = keys
+
+    def __repr__(self) -> str:
+        return f"<key_by {', '.join(self._keys)} of {self._rows!r}>"
+
+    def window(self, window: Window) -> WindowedStream:
+        """The rows of each key by window.
+
+        >>> rides.key_by("city").window(sf.sliding("1h", every="5m")).agg(rides=sf.count()).schema
+        city: string
+        window_start: timestamp[us, tz=UTC]
+        window_end: timestamp[us, tz=UTC]
+        rides: int64
+        """
+        with Building("window") as at:
+            return windowed(self._rows, self._keys, window, at)
+
+    def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
+        """Running aggregates per key: a changelog whose key are the keys, without event time.
+
+        Where a key holds a window's `window_start` or `window_end`, the rows are results of fired windows: then it is
+        sent once, when the watermark passes the window's end, and the result is append-only, with event time.
+
+        >>> rides.key_by("city").agg(rides=sf.count(), mean=col("fare").sum() / sf.count()).schema
+        city: string
+        rides: int64
+        mean: double
+        >>> hourly = rides.key_by("city").window(sf.tumbling("1h")).agg(rides=sf.count())
+        >>> hourly.key_by("window_end").agg(busiest=col("rides").max()).schema
+        window_end: timestamp[us, tz=UTC]
+        busiest: int64
+        """
+        with Building("agg") as at:
+            kind = self._rows._node.type
+            checked.require_append_only(kind, "agg")
+            window = checked.final_window(self._keys, kind)
+            return aggregate(self._rows, self._keys, window, named_columns(aggregates, named), at)
+
+    def top(self, n: int, *, by: By) -> Stream:
+        """The `n` first rows per key among results of fired windows; a key holds `window_start` or `window_end`.
+
+        Largest first, nulls last; `col("x").asc()` smallest first; later columns of `by`, then the remaining ones,
+        ascending, break ties. Sent once, when the watermark passes the window's end.
+
+        >>> hourly = rides.key_by("city").window(sf.tumbling("1h")).agg(rides=sf.count())
+        >>> hourly.key_by("window_end").top(3, by="rides").schema.names
+        ['city', 'window_start', 'window_end', 'rides']
+        """
+        with Building("top") as at:
+            kind = self._rows._node.type
+            checked.require_append_only(kind, "top")
+            window = checked.final_window(self._keys, kind)
+            if window is None:
+                raise UserError(
+                    f"top of {', '.join(self._keys)} has no window, so it would never be final",
+                    remedy='window the rows, .window(...).top(...), or key results of a window by "window_end" too',
+                )
+            return _top(self._rows, self._keys, window, n, sort_keys(by), at)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_such_method("a keyed stream", KeyedStream, name, instead.KEYED)
+
+
+class WindowedStream:
+    """Rows by window, and by key where there is one."""
+
+    def __init__(self, rows: Stream, keys: tuple[str, ...], window: Window, at: Location) -> None:
+        """Made by `Stream.window` and `KeyedStream.window`."""
+        self._rows = rows._grouped("window", at)
+        self._keys = keys
+        self._window = window
+
+    def __repr__(self) -> str:
+        return f"<{self._window} of {self._rows!r}>"
+
+    def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
+        """One row per window (and key) that has rows, when the watermark passes its end.
+
+        Its columns: the keys, `window_start`, `window_end`, then the aggregates; its event time is a microsecond before
+        `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.count()`,
+        `.n_unique()` and arithmetic between them; names inside are the input's.
+
+        >>> rides.window(sf.session("10m")).agg(col("fare").max(), net=(col("fare") * 0.9).mean()).schema.names
+        ['window_start', 'window_end', 'fare', 'net']
+        """
+        with Building("agg") as at:
+            return aggregate(self._rows, self._keys, self._window, named_columns(aggregates, named), at)
+
+    def top(self, n: int, *, by: By) -> Stream:
+        """The `n` first rows of each window (and key), when the watermark passes its end.
+
+        Largest first, nulls last; `col("x").asc()` smallest first; later columns of `by`, then the remaining ones,
+        ascending, break ties. Its columns: the keys, `window_start`, `window_end`, then the rows' other columns.
+
+        >>> rides.key_by("city").window(sf.tumbling("1h")).top(3, by=["fare", col("at").asc()]).schema.names
+        ['city', 'window_start', 'window_end', 'at', 'fare', 'tags']
+        """
+        with Building("top") as at:
+            return _top(self._rows, self._keys, self._window, n, sort_keys(by), at)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_such_method("a windowed stream", WindowedStream, name, instead.WINDOWED)
+
+
+def windowed(rows: Stream, keys: tuple[str, ...], window: Window, at: Location) -> WindowedStream:
+    """The rows by window. Raises UserError for rows without event time, and for a changelog."""
+    if not isinstance(window, Tumbling | Sliding | Session):
+        raise UserError(
+            f"{window!r} is not a window",
+            remedy='sf.tumbling("10s"), sf.sliding("1h", every="5m"), sf.session("30m")',
+        )
+    checked.require_append_only(rows._node.type, "a window")
+    checked.require_event_time(rows._node.type, "a window")
+    return WindowedStream(rows, keys, window, at)
+
+
+def aggregate(
+    rows: Stream, keys: tuple[str, ...], window: Window | Final | None, made: Sequence[Named], at: Location
+) -> Stream:
+    """The step that aggregates. Raises UserError and SchemaError for what is no aggregate, or has a name twice."""
+    if not made:
+        raise UserError("agg() has no aggregate", remedy='agg(rows=sf.count(), total=col("price").sum())')
+    kind = checked.aggregated(keys, window, made, rows._node.type)
+    node = Aggregate(type=kind, location=at, input=rows._node, keys=keys, window=window, aggregates=tuple(made))
+    return rows._next(node, "agg")
+
+
+def _top(
+    rows: Stream, keys: tuple[str, ...], window: Window | Final, n: int, by: tuple[SortKey, ...], at: Location
+) -> Stream:
+    kind = checked.topped(keys, window, n, by, rows._node.type)
+    node = Top(type=kind, location=at, input=rows._node, keys=keys, window=window, n=n, by=by)
+    return rows._next(node, "top")

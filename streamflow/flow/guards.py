@@ -1,0 +1,28 @@
+"""Arguments of callers whose editor did not check them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streamflow.errors import UserError
+
+
+def text(what: str, value: object, example: str) -> str:
+    """The value, if it is a text that is not empty."""
+    if isinstance(value, str) and value:
+        return value
+    raise UserError(f"{what} is a text, not {value!r}", remedy=f"write {example}")
+
+
+def row_count(what: str, value: object) -> int:
+    """The value, if it is a whole number above zero."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise UserError(f"{what}: {value!r} is not a number of rows", remedy="write 1 or more")
+
+
+def old_and_new(names: object) -> Mapping[str, str]:
+    """The value, if it maps old names to new ones."""
+    if isinstance(names, Mapping) and names and all(isinstance(new, str) for new in names.values()):
+        return names
+    raise UserError(f"rename takes old names and new ones, not {names!r}", remedy='write rename({"old": "new"})')
