@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from streamflow.cluster.checkpoint import SplitState
-from streamflow.connect.canonical import canonical_batch
+from streamflow.connect.canonical import cast_batch
 from streamflow.connect.source import Ended, Reader, Wait, WatermarkedReader
 from streamflow.engine.task import Task, TaskOutput, named
 from streamflow.operators.events import MIN_TIME
@@ -88,7 +88,7 @@ class OpenRead:
         if batch.schema is self._schema or batch.schema.equals(self._schema):
             return batch
         try:
-            return canonical_batch(batch, self._schema)
+            return cast_batch(batch, self._schema)
         except Exception as error:
             raise named(error, self.node) from error
 

@@ -1,0 +1,71 @@
+"""Checks around an operator, that hold for every operator: they wrap it, they are not woven through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow as pa
+
+from streamflow.errors import EngineError
+from streamflow.operators.base import Operator, Output
+from streamflow.operators.events import MIN_TIME, TIME, Batch, Watermark
+from streamflow.operators.session import SessionAggregate
+from streamflow.operators.top import SessionTop, WindowTop
+from streamflow.operators.window_aggregate import WindowAggregate
+from streamflow.plan.physical import PhysicalNode
+from streamflow.state.container import Container
+
+
+class Checked:
+    """An operator that raises EngineError when the one inside breaks a promise.
+
+    Batches have the edge's schema and at least one row; watermarks never go back; what a window fires lies not below the watermark that
+    was forwarded (rule 7).
+    """
+
+    def __init__(self, inner: Operator, node: PhysicalNode) -> None:
+        self._inner = inner
+        self._node = node
+        self._forwarded = MIN_TIME
+        self._fires = isinstance(inner, WindowAggregate | SessionAggregate | SessionTop) or (
+            isinstance(inner, WindowTop) and not node.label.startswith("local")
+        )
+
+    @property
+    def late(self) -> int:
+        return self._inner.late
+
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
+        return self._check(self._inner.on_batch(port, batch))
+
+    def on_watermark(self, watermark: Watermark) -> Iterable[Output]:
+        return self._check(self._inner.on_watermark(watermark))
+
+    def flush(self) -> Iterable[Output]:
+        return self._check(self._inner.flush())
+
+    def state(self) -> Mapping[str, Container]:
+        return self._inner.state()
+
+    def _check(self, outputs: Iterable[Output]) -> Iterator[Output]:
+        for output in outputs:
+            if isinstance(output, Watermark):
+                if output.time < self._forwarded:
+                    raise self._broken(f"the watermark went back from {self._forwarded} to {output.time}")
+                self._forwarded = output.time
+            else:
+                self._check_batch(output)
+            yield output
+
+    def _check_batch(self, batch: Batch) -> None:
+        if not batch.schema.equals(self._node.schema):
+            raise self._broken(f"a batch has the schema\n{batch.schema}\nand not the edge's\n{self._node.schema}")
+        if batch.num_rows == 0:
+            raise self._broken("an empty batch was sent")
+        if self._fires:
+            least = batch.column(TIME).view(pa.int64()).to_numpy().min()
+            if least < self._forwarded:
+                raise self._broken(f"a result has event time {least}, below the forwarded watermark {self._forwarded}")
+
+    def _broken(self, what: str) -> EngineError:
+        return EngineError(what, step=self._node.step, location=self._node.location)

@@ -1,0 +1,129 @@
+"""`sf.testing.run`: a flow over given rows, on n logical workers in one thread, with crashes where the seed puts them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from streamflow.cluster.checkpoint import Checkpoint
+from streamflow.engine.clock import ManualClock
+from streamflow.errors import UserError
+from streamflow.flow.flow import Flow
+from streamflow.plan.logical.nodes import Node, Read
+from streamflow.plan.physical import DEFAULT_KEY_GROUPS, PhysicalGraph
+from streamflow.plan.placement import place
+from streamflow.plan.rewrite import Graph, rewrite, topological
+from streamflow.plan.rules import optimise
+from streamflow.runners.inline import InlineJob
+from streamflow.testing.checks import Checked
+from streamflow.testing.rows import rows_source
+
+
+class Results(dict[str, pa.Table]):
+    """Rows by the name of the write, and `late`: (row, window) pairs left out, by step."""
+
+    late: dict[str, int]
+
+
+def run(
+    flow: Flow,
+    sources: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    crashes: int = 0,
+    key_groups: int = DEFAULT_KEY_GROUPS,
+) -> Results:
+    """Run the whole flow and return what its sinks got.
+
+    `sources`: by the read's name, rows in its place: dicts or dataclass objects, with `watermark(t)` and `advance("5m")` among
+    them, or anything with the Arrow PyCapsule interface, or `splits` of these. Reads that are not named are read as they are; all sinks are
+    collected, nothing is written. `seed` decides batch sizes, interleaving and crashes; `workers` is the number of logical
+    workers. With `crashes`, that many times the job takes a checkpoint, goes on, dies, and is restored onto another
+    number of workers. At the end every window fires.
+
+    Raises what a real run would raise, and EngineError when an invariant breaks.
+    """
+    clock = ManualClock()
+    graph = optimise(_swap(flow.graph(), sources or {}, clock, seed))
+    return _Harness(flow.name, graph, key_groups, clock, random.Random(seed)).run(workers, crashes)
+
+
+def _swap(graph: Graph, sources: Mapping[str, Any], clock: ManualClock, seed: int) -> Graph:
+    names = [node.name for node in topological(graph) if isinstance(node, Read)]
+    unknown = sorted(set(sources) - set(names))
+    if unknown:
+        raise UserError(f"the flow has no read named {unknown[0]!r}", remedy=f"its reads are {names}")
+
+    def change(_: Node, node: Node) -> Node:
+        if isinstance(node, Read) and node.name in sources:
+            source = rows_source(node.name, sources[node.name], node.type.schema, clock, seed)
+            return replace(node, source=source)
+        return node
+
+    return rewrite(graph, change)
+
+
+class _Harness:
+    """The attempts of one job, one after the other."""
+
+    def __init__(self, name: str, graph: Graph, key_groups: int, clock: ManualClock, rng: random.Random) -> None:
+        self._name = name
+        self._graph = graph
+        self._key_groups = key_groups
+        self._clock = clock
+        self._rng = rng
+        self._tables: dict[str, list[pa.Table]] = {}
+
+    def run(self, workers: int, crashes: int) -> Results:
+        checkpoint: Checkpoint | None = None
+        for _ in range(crashes):
+            job = self._attempt(workers, checkpoint)
+            if self._crash(job):
+                break
+            checkpoint = job.checkpoint
+            workers = self._rng.randint(1, max(3, workers))
+        else:
+            job = self._attempt(workers, checkpoint)
+            job.run()
+        self._collect(job)
+        results = Results({name: pa.concat_tables(tables) for name, tables in self._tables.items()})
+        results.late = job.late()
+        return results
+
+    def _place(self, workers: int) -> PhysicalGraph:
+        return place(self._graph, name=self._name, workers=workers, key_groups=self._key_groups)
+
+    def _attempt(self, workers: int, checkpoint: Checkpoint | None) -> InlineJob:
+        return InlineJob(
+            self._place(workers),
+            seed=self._rng.getrandbits(32),
+            checkpoint=checkpoint,
+            clock=self._clock,
+            max_rows=self._rng.choice([1, 7, 100, 16_384]),
+            wrap=Checked,
+        )
+
+    def _crash(self, job: InlineJob) -> bool:
+        """Run into a checkpoint, past it, and die there; True when the job finished before."""
+        before = job.checkpoint
+        for _ in range(self._rng.randint(0, 40)):
+            job.step()
+        job.trigger_checkpoint()
+        while job.checkpoint is before and job.step():
+            pass
+        for _ in range(self._rng.randint(0, 40)):
+            job.step()
+        if job.finished:
+            return True
+        self._collect(job)
+        job.close()
+        return False
+
+    def _collect(self, job: InlineJob) -> None:
+        for name, table in job.results().items():
+            self._tables.setdefault(name, []).append(table)

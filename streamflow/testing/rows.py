@@ -1,0 +1,190 @@
+"""Rows given to a test in place of a source, with the watermark and the clock in the test's hand among them."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from streamflow.connect.canonical import cast_batch
+from streamflow.connect.source import Ended, PollResult, Position, Wait
+from streamflow.connect.units import parse_duration
+from streamflow.engine.clock import ManualClock
+from streamflow.errors import SchemaError, UserError
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkMark:
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMark:
+    microseconds: int
+
+
+def watermark(time: datetime | int) -> WatermarkMark:
+    """Among rows: from here on the split's watermark is at least `time` (a datetime, naive = UTC, or microseconds).
+
+    >>> watermark(datetime(1970, 1, 1, 0, 0, 1))
+    WatermarkMark(time=1000000)
+    """
+    if isinstance(time, int):
+        return WatermarkMark(time)
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return WatermarkMark((aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
+
+
+def advance(duration: str | timedelta) -> ClockMark:
+    """Among rows: the clock goes on by this much, and the split has nothing to read meanwhile.
+
+    >>> advance("5m")
+    ClockMark(microseconds=300000000)
+    """
+    return ClockMark(parse_duration(duration))
+
+
+Piece: TypeAlias = "pa.RecordBatch | WatermarkMark | ClockMark"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Rows of several splits: each is read in order, in any interleaving with the others."""
+
+    parts: tuple[Any, ...]
+
+
+def splits(*parts: Any) -> Splits:
+    """Several splits in place of one, each given as rows or a table: `splits([...], [...])`."""
+    return Splits(parts)
+
+
+@dataclass(frozen=True)
+class RowsSource:
+    """A source of rows held in memory: one list of pieces per split."""
+
+    columns: pa.Schema
+    pieces: tuple[tuple[Piece, ...], ...]
+    clock: ManualClock = field(compare=False, repr=False)
+    seed: int = 0
+    bounded: bool = True
+
+    def schema(self) -> pa.Schema:
+        return self.columns
+
+    def splits(self) -> Iterable[str]:
+        return [f"rows-{index}" for index in range(len(self.pieces))]
+
+    def open(self, splits: Mapping[str, Position | None]) -> RowsReader:
+        return RowsReader(self, splits)
+
+
+class RowsReader:
+    """Positions count rows and marks. Which split comes next is up to the source's seed."""
+
+    def __init__(self, source: RowsSource, splits: Mapping[str, Position | None]) -> None:
+        self._source = source
+        self._rng = random.Random(source.seed)
+        self._at = {name: int(position) if isinstance(position, int) else 0 for name, position in splits.items()}
+        self._marks: dict[str, int] = {}
+        self._open = list(splits)
+        for name, position in self._at.items():
+            self._replay_marks(name, position)
+
+    def _pieces(self, split: str) -> tuple[Piece, ...]:
+        return self._source.pieces[int(split.removeprefix("rows-"))]
+
+    def _replay_marks(self, split: str, position: int) -> None:
+        """A restored split still knows the watermark that was set before its position."""
+        at = 0
+        for piece in self._pieces(split):
+            if isinstance(piece, WatermarkMark) and at < position:
+                self._marks[split] = piece.time
+            at += piece.num_rows if isinstance(piece, pa.RecordBatch) else 1
+
+    def poll(self, max_rows: int) -> PollResult:
+        split = self._rng.choice(self._open)
+        at = 0
+        for piece in self._pieces(split):
+            size = piece.num_rows if isinstance(piece, pa.RecordBatch) else 1
+            if self._at[split] < at + size:
+                return self._take(split, piece, self._at[split] - at, max_rows)
+            at += size
+        self._open.remove(split)
+        return Ended(split)
+
+    def _take(self, split: str, piece: Piece, offset: int, max_rows: int) -> PollResult:
+        match piece:
+            case WatermarkMark(time):
+                self._at[split] += 1
+                self._marks[split] = time
+                return []
+            case ClockMark(microseconds):
+                self._at[split] += 1
+                self._source.clock.advance(microseconds)
+                return Wait(0.0)
+            case batch:
+                rows = batch.slice(offset, max_rows)
+                self._at[split] += rows.num_rows
+                return [(split, rows)]
+
+    def watermark(self, split: str) -> int | None:
+        return self._marks.get(split)
+
+    def positions(self) -> Mapping[str, Position]:
+        return dict(self._at)
+
+    def committed(self, positions: Mapping[str, Position]) -> None:
+        """Nobody to tell."""
+
+    def close(self) -> None:
+        self._open = []
+
+
+def rows_source(name: str, given: Any, schema: pa.Schema, clock: ManualClock, seed: int) -> RowsSource:
+    """The source that stands in for `name`: rows (dicts or dataclass objects), marks among them, or a table; or `splits` of these."""
+    parts = given.parts if isinstance(given, Splits) else (given,)
+    return RowsSource(schema, tuple(tuple(_pieces(name, part, schema)) for part in parts), clock, seed)
+
+
+def _pieces(name: str, given: Any, schema: pa.Schema) -> Iterable[Piece]:
+    if hasattr(given, "__arrow_c_stream__"):
+        yield from _batches(name, pa.table(given), schema)
+        return
+    if not isinstance(given, Sequence):
+        raise UserError(f"rows for {name!r} are a {type(given).__name__}", remedy="give a list of dicts, or an Arrow table")
+    rows: list[Any] = []
+    for item in [*given, None]:
+        if isinstance(item, WatermarkMark | ClockMark) or item is None:
+            if rows:
+                yield from pa.Table.from_pylist([_as_dict(name, row, schema) for row in rows], schema=schema).to_batches()
+                rows = []
+            if item is not None:
+                yield item
+        else:
+            rows.append(item)
+
+
+def _as_dict(name: str, row: Any, schema: pa.Schema) -> dict[str, Any]:
+    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+        row = dataclasses.asdict(row)
+    elif hasattr(row, "_asdict"):
+        row = row._asdict()
+    unknown = set(row) - set(schema.names)
+    if unknown:
+        raise SchemaError(f"rows for {name!r} have {sorted(unknown)}, which the source does not", remedy=f"it has {schema.names}")
+    return dict(row)
+
+
+def _batches(name: str, table: pa.Table, schema: pa.Schema) -> Iterable[pa.RecordBatch]:
+    missing = set(schema.names) - set(table.column_names)
+    if missing:
+        raise SchemaError(f"the table for {name!r} lacks {sorted(missing)}", remedy=f"give the columns {schema.names}")
+    for batch in table.select(schema.names).to_batches():
+        if batch.num_rows:
+            yield cast_batch(batch, schema)
