@@ -28,6 +28,11 @@ class CheckpointDue:
 
 
 @dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody wants the job to stop where it stands: a final checkpoint follows, and the watermark is not moved (rule 11)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """A task has aligned on the barrier of `checkpoint`; here is its part of it."""
 
@@ -45,7 +50,7 @@ class Committed:
     checkpoint: int
 
 
-CoordinatorEvent: TypeAlias = "ReadEnded | CheckpointDue | Acknowledged | Committed"
+CoordinatorEvent: TypeAlias = "ReadEnded | CheckpointDue | StopAsked | Acknowledged | Committed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ Instruction: TypeAlias = "Trigger | Commit | Finish"
 
 
 class Coordinator:
-    """`reads`: for every read the number of workers is waited for before it has ended. `first`: number of the first checkpoint."""
+    """`reads`: the steps of the reads, each of which every worker has. `first`: the number of the first checkpoint."""
 
     def __init__(
         self, *, workers: int, stages: int, reads: Iterable[str], key_groups: int, first: int = 1
@@ -92,6 +97,9 @@ class Coordinator:
                 return self._end_if_done()
             case CheckpointDue():
                 return self._trigger(final=False) if self._running and self._idle() else []
+            case StopAsked():
+                self._running.clear()
+                return self._end_if_done()
             case Acknowledged():
                 return self._acknowledge(event)
             case Committed(checkpoint):

@@ -218,6 +218,11 @@ class Task:
                 found[i] = node.merger.current
         return found
 
+    def greatest_time(self) -> int | None:
+        """The greatest event time that any split has shown."""
+        clocks = (node.times.clock for node in self._nodes.values() if node.times is not None)
+        return max((time for clock in clocks for time in clock.greatest().values()), default=None)
+
     def split_holders(self) -> dict[int, str | None]:
         """Which split holds the watermark of each read back, by the node that generates it."""
         return {i: n.times.clock.holder() for i, n in self._nodes.items() if n.times is not None}

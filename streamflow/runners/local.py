@@ -1,0 +1,312 @@
+"""`sf.run` and `sf.main`: one worker in this process, with the real sources and sinks.
+
+The loop polls the readers, hands what comes to the task and carries out what the task says. Transactional sinks publish when a
+checkpoint completes: a bounded job has one, at its end, so that it publishes all or nothing; an unbounded one also has one
+every `interval`.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, assert_never
+
+from streamflow.cluster.checkpoint import SplitState
+from streamflow.cluster.coordinator import (
+    Acknowledged,
+    CheckpointDue,
+    Commit,
+    Committed,
+    Coordinator,
+    CoordinatorEvent,
+    Finish,
+    Instruction,
+    ReadEnded,
+    StopAsked,
+    Trigger,
+)
+from streamflow.connect.sink import Committable, SinkContext, TransactionalSink, TransactionalWriter, Writer
+from streamflow.engine.clock import SystemClock
+from streamflow.engine.task import Aligned, Finished, Send, Task, TaskOutput, Write, named
+from streamflow.errors import EngineError, UserError
+from streamflow.flow.flow import Flow
+from streamflow.flow.parameters import check_arguments, parse_arguments
+from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
+from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode
+from streamflow.plan.placement import place
+from streamflow.plan.rules import optimise
+from streamflow.runners.interrupt import Interrupt
+from streamflow.runners.progress import Progress, Snapshot, progress_for
+from streamflow.runners.reading import OpenRead, discover
+
+MAX_ROWS = 16_384
+INTERVAL = 10_000_000
+"""How often an unbounded job publishes, in microseconds."""
+
+BuildFunction: TypeAlias = "Callable[..., Flow]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """What a job did. `stopped`: somebody interrupted it. `published`: what the sinks got is there to be read."""
+
+    name: str
+    rows_in: int
+    rows_out: int
+    late: int
+    seconds: float
+    stopped: bool = False
+    published: bool = True
+
+
+def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
+    """Run a flow, or the flow that a build function gives for these parameters, in this process, to its end.
+
+    Ctrl-C stops it cleanly: a bounded job publishes nothing, an unbounded one what it has so far. Raises UserError when the flow
+    is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails; then
+    nothing is published by transactional sinks.
+
+    >>> import pyarrow as pa, streamflow as sf
+    >>> from streamflow_connectors import memory
+    >>> out = memory.Sink()
+    >>> flow = sf.Flow("large")
+    >>> flow.read("n", memory.Source(pa.table({"n": [1, 20]}))).filter(sf.col("n") > 10).write("out", out)
+    >>> sf.run(flow).rows_out
+    1
+    >>> out.table().to_pylist()
+    [{'n': 20}]
+    """
+    if isinstance(flow, Flow):
+        if parameters:
+            raise UserError("a finished Flow takes no parameters", remedy="give sf.run the build function")
+        built = flow
+    else:
+        built = flow(**check_arguments(flow, parameters))
+        if not isinstance(built, Flow):
+            raise UserError(f"{flow.__name__} returned a {type(built).__name__}, not a Flow", remedy="return the flow")
+    return run_graph(place(optimise(built.graph()), name=built.name))
+
+
+def main(build: BuildFunction, argv: Sequence[str] | None = None) -> None:
+    """Run a script's flow with the arguments of its command line, and exit: what `if __name__ == "__main__"` calls.
+
+    Exit codes: 0 done, 1 the job failed, 2 the flow or its arguments are wrong, 130 interrupted.
+    """
+    from streamflow.runners.terminal import report
+
+    sys.exit(report(lambda: run(build, **parse_arguments(build, sys.argv[1:] if argv is None else argv))))
+
+
+def run_graph(graph: PhysicalGraph) -> JobResult:
+    """Run a physical graph of one worker."""
+    if graph.workers != 1 or graph.stages != 1:
+        raise EngineError("the local runner has one worker and no exchange")
+    job = _LocalJob(graph)
+    with Interrupt() as interrupt:
+        try:
+            return job.run(interrupt)
+        finally:
+            job.close()
+
+
+@dataclass(slots=True)
+class _OpenSink:
+    """A sink of this job: its writer, and what the last barrier prepared."""
+
+    node: PhysicalNode
+    work: Deliver
+    writer: Writer
+    rows: int = 0
+    prepared: list[Committable] = field(default_factory=list)
+
+
+class _LocalJob:
+    def __init__(self, graph: PhysicalGraph) -> None:
+        self._graph = graph
+        self._clock = SystemClock()
+        self._job = uuid.uuid4().hex
+        self._started = self._clock.monotonic()
+        self._finished = False
+        self._reads: list[OpenRead] = []
+        self._sinks: dict[int, _OpenSink] = {}
+        self._rows_in = 0
+        self._coordinator = Coordinator(
+            workers=1,
+            stages=1,
+            reads=[graph.nodes[read].step for read in graph.reads()],
+            key_groups=graph.key_groups,
+        )
+        splits = {read: discover(graph, graph.nodes[read]) for read in graph.reads()}
+        self._task = Task(graph, 0, 0, splits={read: dict.fromkeys(names, {}) for read, names in splits.items()})
+        self._open_sinks()
+        for read, names in splits.items():
+            self._reads.append(OpenRead(graph.nodes[read], self._task, dict.fromkeys(names, SplitState())))
+        self._bounded = all(work.source.bounded for work in graph.reads().values())
+
+    def _open_sinks(self) -> None:
+        for node_id, work in self._graph.sinks().items():
+            node = self._graph.nodes[node_id]
+            who = SinkContext(
+                job=self._job,
+                step=node.step,
+                worker=0,
+                attempt=1,
+                schema=work.schema,
+                key=work.key,
+                clock=lambda: self._clock.monotonic() / 1e6,
+            )
+            try:
+                self._sinks[node_id] = _OpenSink(node, work, work.sink.open(who))
+            except Exception as error:
+                self.close()
+                raise named(error, node) from error
+
+    # -- the loop
+
+    def run(self, interrupt: Interrupt) -> JobResult:
+        progress = progress_for(self._graph)
+        try:
+            self._loop(interrupt, progress)
+        finally:
+            progress.finish(self._snapshot())
+        return JobResult(
+            name=self._graph.name,
+            rows_in=self._rows_in,
+            rows_out=sum(sink.rows for sink in self._sinks.values()),
+            late=sum(self._task.late().values()),
+            seconds=(self._clock.monotonic() - self._started) / 1e6,
+            stopped=interrupt.asked,
+            published=self._finished,
+        )
+
+    def _loop(self, interrupt: Interrupt, progress: Progress) -> None:
+        for read in self._reads:
+            self._carry_out(read.start())
+            self._report_end(read)
+        publish_at = self._clock.monotonic() + INTERVAL
+        while not self._finished:
+            if interrupt.asked:
+                if not self._bounded:
+                    self._tell(StopAsked())
+                return
+            now = self._clock.monotonic()
+            if not self._poll_all(now):
+                self._wait(now)
+            if progress.is_due(now):
+                progress.show(self._snapshot())
+            if not self._bounded and now >= publish_at:
+                publish_at = now + INTERVAL
+                self._tell(CheckpointDue())
+
+    def _poll_all(self, now: int) -> bool:
+        """Poll every reader once that may have something; False when none may."""
+        polled = False
+        for read in self._reads:
+            if read.ended or (read.wakes_at is not None and read.wakes_at > now):
+                continue
+            self._carry_out(read.poll(MAX_ROWS, now))
+            self._report_end(read)
+            polled = polled or read.wakes_at is None
+        return polled
+
+    def _wait(self, now: int) -> None:
+        """Until the next reader wants to be polled; short enough to see Ctrl-C and show progress."""
+        waiting = [read.wakes_at for read in self._reads if not read.ended and read.wakes_at is not None]
+        if not self._finished:
+            self._clock.sleep(min(0.1, max(0.0, (min(waiting, default=now) - now) / 1e6)))
+
+    def _report_end(self, read: OpenRead) -> None:
+        if read.ended:
+            self._tell(ReadEnded(0, read.node.step))
+
+    # -- what the task and the coordinator want
+
+    def _carry_out(self, outputs: Iterable[TaskOutput]) -> None:
+        for output in outputs:
+            match output:
+                case Write(node_id, batch):
+                    sink = self._sinks[node_id]
+                    sink.rows += batch.num_rows
+                    self._at_sink(sink, lambda sink=sink, batch=batch: sink.writer.write(batch))
+                case Aligned(barrier):
+                    self._prepare(barrier)
+                case Finished():
+                    pass
+                case Send():
+                    raise EngineError("a task of one worker has nobody to send to")
+                case other:
+                    assert_never(other)
+
+    def _tell(self, event: CoordinatorEvent) -> None:
+        self._instruct(self._coordinator.handle(event))
+
+    def _instruct(self, instructions: Iterable[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Trigger(barrier):
+                    self._carry_out(self._task.on_trigger(barrier))
+                case Commit(checkpoint):
+                    self._commit()
+                    self._tell(Committed(checkpoint.number))
+                case Finish():
+                    self._finished = True
+                case other:
+                    assert_never(other)
+
+    def _prepare(self, barrier: Barrier) -> None:
+        """Phase one. Nothing outlives this process, so that operators' state need not be written."""
+        for sink in self._sinks.values():
+            self._at_sink(sink, lambda sink=sink: _prepare(sink, barrier))
+        self._tell(Acknowledged(0, 0, barrier.checkpoint, {}))
+
+    def _commit(self) -> None:
+        """Phase two."""
+        for sink in self._sinks.values():
+            if isinstance(sink.work.sink, TransactionalSink):
+                committer = sink.work.sink.committer(self._job)
+                self._at_sink(sink, lambda sink=sink, committer=committer: committer.commit(sink.prepared))
+                sink.prepared = []
+        for read in self._reads:
+            read.committed()
+
+    def _at_sink(self, sink: _OpenSink, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:
+            raise named(error, sink.node) from error
+
+    def _snapshot(self) -> Snapshot:
+        """What progress shows."""
+        reads = self._graph.reads()
+        counters = self._task.counters()
+        self._rows_in = sum(counters[read].rows_out for read in reads)
+        times = [w.time for w in self._task.watermarks().values() if MIN_TIME < w.time < MAX_TIME]
+        return Snapshot(
+            rows_in=self._rows_in,
+            rows_out=sum(sink.rows for sink in self._sinks.values()),
+            late=sum(self._task.late().values()),
+            watermark=min(times, default=None),
+            greatest=self._task.greatest_time(),
+            elapsed=(self._clock.monotonic() - self._started) / 1e6,
+        )
+
+    def close(self) -> None:
+        """Let go of everything; what was not committed is not published. The first error counts, later ones are added to it."""
+        errors: list[Exception] = []
+        for closing in [read.close for read in self._reads] + [sink.writer.close for sink in self._sinks.values()]:
+            try:
+                closing()
+            except Exception as error:
+                errors.append(error)
+        if errors and sys.exc_info()[0] is None:
+            raise errors[0]
+
+
+def _prepare(sink: _OpenSink, barrier: Barrier) -> None:
+    if isinstance(sink.work.sink, TransactionalSink):
+        writer: TransactionalWriter = sink.writer  # type: ignore[assignment]
+        sink.prepared += writer.prepare(barrier.checkpoint, final=barrier.final)
+    else:
+        sink.writer.flush()

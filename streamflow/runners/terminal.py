@@ -1,0 +1,47 @@
+"""A job's end as a person at a terminal sees it: a summary or an error, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from streamflow.errors import EngineError, StreamflowError, UserError
+from streamflow.runners.progress import count
+
+if TYPE_CHECKING:
+    from streamflow.runners.local import JobResult
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+def report(job: Callable[[], JobResult]) -> int:
+    """Run `job`, say on standard error how it went, and return the exit code."""
+    try:
+        result = job()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG
+    except StreamflowError as error:
+        if isinstance(error, EngineError):
+            traceback.print_exception(error)
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted at once; unpublished output is left in _staging", file=sys.stderr)
+        return INTERRUPTED
+    print(summary(result), file=sys.stderr)
+    return INTERRUPTED if result.stopped else DONE
+
+
+def summary(result: JobResult) -> str:
+    """What a finished job says."""
+    rate = result.rows_in / max(result.seconds, 1e-6)
+    text = (
+        f"{result.name}: {count(result.rows_in)} rows in, {count(result.rows_out)} out, {count(result.late)} late"
+        f" in {result.seconds:.2f} s ({count(rate)} rows/s)"
+    )
+    if result.stopped:
+        text += "; stopped, " + ("what was complete is published" if result.published else "nothing is published")
+    return text
