@@ -23,7 +23,7 @@ _ALL = 1 << 64
 
 
 class Slices(Protocol):
-    """How rows fall into slices and windows. What takes arrays costs a few numpy passes; the rest is arithmetic on ints."""
+    """How rows fall into slices and windows. What takes arrays costs a few numpy passes."""
 
     def slice_ids(self, positions: Int64s) -> Int64s:
         """The slice of each row, by its event time or the column that stands for it."""
@@ -86,7 +86,7 @@ class SlidingSlices:
         return 2 if self.cut else 1
 
     def slice_ids(self, positions: Int64s) -> Int64s:
-        slide: Int64s = positions // self.every
+        slide = positions // self.every
         if not self.offset and not self.cut:
             return slide
         into = positions - slide * self.every
@@ -95,7 +95,7 @@ class SlidingSlices:
             slide = slide - before
             into = into - self.offset
             into[before] += self.every
-        return slide * 2 + (into >= self.cut) if self.cut else slide
+        return (slide << 1) + (into >= self.cut) if self.cut else slide
 
     def slice_of(self, position: int) -> int:
         slide, into = divmod(position - self.offset, self.every)
@@ -137,7 +137,8 @@ class SlidingSlices:
         closed = watermarks // self.every - slides - (watermarks % self.every < into)
         first, last = self.first_windows(slice_ids), self.last_windows(slice_ids)
         closed = np.where(watermarks == _GREATEST, last, np.minimum(closed, last))
-        return np.maximum(closed - first + 1, 0)
+        counts: Int64s = np.maximum(closed - first + 1, 0)
+        return counts
 
     def _slice_start(self, slice_id: int) -> int:
         slide, half = divmod(slice_id, self.per_slide)

@@ -1,0 +1,176 @@
+"""Rows and partials on their way into slices: coalesced, grouped by slice and key, aggregated."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields
+from streamflow.kernels.grouping import Groups, Int64s, group, raw_values
+from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.operators.events import TIME
+
+SLICE = "_slice"
+ROWS = "_rows"
+COALESCED = 1 << 16
+"""Rows that are worth a call of the aggregation kernels: small batches wait for one another until there are so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of partials: the keys, then every aggregate's parts."""
+
+    keys: tuple[str, ...]
+    aggregates: tuple[AggregateSpec, ...]
+    schema: pa.Schema
+
+    @classmethod
+    def of(cls, keys: tuple[str, ...], aggregates: tuple[AggregateSpec, ...], rows: pa.Schema) -> Layout:
+        """The layout for input of schema `rows`."""
+        fields = [pa.field(key, rows.field(key).type) for key in keys]
+        for spec in aggregates:
+            fields += partial_fields(spec)
+        return cls(keys, aggregates, pa.schema(fields))
+
+    def merge(self, columns: Sequence[pa.Array], groups: Groups) -> list[pa.Array]:
+        """One entry per group, of columns in this layout."""
+        merged = [pick_key(column, groups.first) for column in columns[: len(self.keys)]]
+        for spec, parts in self.parts(columns):
+            merged += merge(spec, parts, groups)
+        return merged
+
+    def parts(self, columns: Sequence[pa.Array]) -> Iterator[tuple[AggregateSpec, Sequence[pa.Array]]]:
+        """Every aggregate with its columns."""
+        start = len(self.keys)
+        for spec in self.aggregates:
+            stop = start + len(partial_fields(spec))
+            yield spec, columns[start:stop]
+            start = stop
+
+
+def pick_key(column: pa.Array, rows: Int64s) -> pa.Array:
+    """One row's value for each group; of -0.0 and 0.0 always 0.0, so that the result does not depend on the row."""
+    if pa.types.is_integer(column.type) and column.null_count == 0:
+        return pa.array(raw_values(column)[rows])
+    picked = column.take(pa.array(rows))
+    if pa.types.is_floating(column.type):
+        return pc.add(picked, pa.scalar(0.0, column.type))
+    return picked
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """Partials: the `slices` of the entries, ascending; `columns` in the layout; `groups` of the rows they come from."""
+
+    slices: Int64s
+    columns: list[pa.Array]
+    groups: Groups
+
+    def by_slice(self, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """One chunk per slice."""
+        chunk = pa.RecordBatch.from_arrays(self.columns, schema=schema)
+        if len(self.slices) == 0:
+            return
+        starts = [0, *(np.flatnonzero(self.slices[1:] != self.slices[:-1]) + 1).tolist(), len(self.slices)]
+        for start, stop in itertools.pairwise(starts):
+            yield int(self.slices[start]), chunk.slice(start, stop - start)
+
+
+class Input(Protocol):
+    """What a windowed aggregate is fed. `columns` are those it needs of a batch, the keys first."""
+
+    def columns(self, batch: pa.RecordBatch) -> list[pa.Array]: ...
+
+    def lowest_slice(self, columns: Sequence[pa.Array]) -> int: ...
+
+    def slices(self, columns: Sequence[pa.Array]) -> Int64s: ...
+
+    def weights(self, columns: Sequence[pa.Array]) -> Int64s | int:
+        """How many of the user's rows each row stands for."""
+
+    def reduce(self, columns: Sequence[pa.Array]) -> Reduced: ...
+
+
+class RowInput:
+    """Rows of a stream: keys, the aggregates' columns, then the column that places a row in time."""
+
+    def __init__(self, layout: Layout, window: SlidingSlices | FinalBound, schema: pa.Schema) -> None:
+        position = window.column if isinstance(window, FinalBound) else TIME
+        values = sorted({spec.column for spec in layout.aggregates if spec.column is not None})
+        self._indices = [schema.get_field_index(name) for name in (*layout.keys, *values, position)]
+        self._value = {name: len(layout.keys) + index for index, name in enumerate(values)}
+        self._layout = layout
+        self._window = window
+        self._gaps = isinstance(window, SlidingSlices) and window.every > window.size
+
+    def columns(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        return [batch.column(index) for index in self._indices]
+
+    def lowest_slice(self, columns: Sequence[pa.Array]) -> int:
+        return self._window.slice_of(int(raw_values(columns[-1]).min()))
+
+    def slices(self, columns: Sequence[pa.Array]) -> Int64s:
+        return self._window.slice_ids(raw_values(columns[-1]))
+
+    def weights(self, columns: Sequence[pa.Array]) -> int:
+        return 1
+
+    def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
+        slices = self.slices(columns)
+        if self._gaps:
+            inside = self._window.last_windows(slices) >= self._window.first_windows(slices)
+            slices, columns = slices[inside], [column.filter(pa.array(inside)) for column in columns]
+        keys = columns[: len(self._layout.keys)]
+        groups = group([pa.array(slices), *keys], len(slices))
+        reduced = [pick_key(key, groups.first) for key in keys]
+        for spec in self._layout.aggregates:
+            reduced += partial(spec, None if spec.column is None else columns[self._value[spec.column]], groups)
+        return Reduced(slices[groups.first], reduced, groups)
+
+
+class PartialInput:
+    """Partials from before an exchange: the layout's columns, then the slice, then how many rows they stand for."""
+
+    def __init__(self, layout: Layout, schema: pa.Schema) -> None:
+        self._indices = [schema.get_field_index(name) for name in (*layout.schema.names, SLICE, ROWS)]
+        self._layout = layout
+
+    def columns(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        return [batch.column(index) for index in self._indices]
+
+    def lowest_slice(self, columns: Sequence[pa.Array]) -> int:
+        return int(raw_values(columns[-2]).min())
+
+    def slices(self, columns: Sequence[pa.Array]) -> Int64s:
+        return raw_values(columns[-2])
+
+    def weights(self, columns: Sequence[pa.Array]) -> Int64s:
+        return raw_values(columns[-1])
+
+    def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
+        slices = self.slices(columns)
+        groups = group([columns[-2], *columns[: len(self._layout.keys)]], len(slices))
+        return Reduced(slices[groups.first], self._layout.merge(columns, groups), groups)
+
+
+class Coalescer:
+    """Small batches' columns, kept until they are worth a call of the kernels."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._held: list[list[pa.Array]] = []
+
+    def add(self, columns: list[pa.Array]) -> None:
+        self._held.append(columns)
+        self.rows += len(columns[0])
+
+    def drain(self) -> list[pa.Array]:
+        """All that was added, as one. Not to be called when there is nothing."""
+        held, self._held, self.rows = self._held, [], 0
+        return held[0] if len(held) == 1 else [pa.concat_arrays(column) for column in zip(*held, strict=True)]

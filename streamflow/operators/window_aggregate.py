@@ -1,0 +1,239 @@
+"""Aggregates per key and event-time window, sent once when the watermark passes the window's end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from streamflow.errors import DataError
+from streamflow.kernels.aggregate import AggregateSpec, finish, result_type
+from streamflow.kernels.grouping import Int64s, group
+from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
+from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
+from streamflow.operators.slice_partials import SlicePartials
+from streamflow.state.container import Container
+from streamflow.state.progress import Progress
+
+_FIRED = 1 << 15
+"""Partials of windows that fire at once are merged together up to about so many rows: small windows share a batch."""
+
+
+class WindowAggregate:
+    """Rows in, one row per key and window out: keys, window_start, window_end, aggregates, `_time` = window_end - 1 us.
+
+    A window fires when the watermark reaches its end; windows come in order of their ends, those without rows not at
+    all. A (row, window) pair is late when the window's end is at or before the watermark that stood when the row
+    arrived (rule 6); it is counted in `late` and left out, and the row still counts in its later windows.
+
+    With a `FinalBound` the rows are results of windows: `window` names the column that holds their end, the keys come
+    out as they are, without window columns, and a row's one window is that it is the result of (rule 9).
+
+    `input="partials"`: fed by a `WindowPartial` with the same keys, window and aggregates; `schema` is its
+    `output_schema`.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        window: SlidingSlices | FinalBound,
+        aggregates: tuple[AggregateSpec, ...],
+        schema: pa.Schema,
+        input: Literal["rows", "partials"] = "rows",  # noqa: A002
+    ) -> None:
+        self._layout = Layout.of(keys, aggregates, schema)
+        self._window = window
+        self._input: Input
+        self._input = RowInput(self._layout, window, schema) if input == "rows" else PartialInput(self._layout, schema)
+        self._held = Coalescer()
+        self._partials = SlicePartials(self._layout, window)
+        self._progress = Progress()
+        self._due: int | None = None
+        """The earliest end of a window that holds rows and has not fired; None: to be found out."""
+        fields = [self._layout.schema.field(key) for key in keys]
+        if isinstance(window, SlidingSlices):
+            fields += [pa.field("window_start", TIME_TYPE), pa.field("window_end", TIME_TYPE)]
+        fields += [pa.field(spec.name, result_type(spec.kind, spec.type)) for spec in aggregates]
+        self.output_schema = pa.schema([*fields, pa.field(TIME, TIME_TYPE)])
+
+    @property
+    def late(self) -> int:
+        return self._progress.late
+
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Batch | Watermark]:
+        columns = self._input.columns(batch)
+        lowest = self._input.lowest_slice(columns)
+        watermark = self._progress.watermark
+        first = self._window.windows_of(lowest).start
+        if not self._progress.settled or self._window.window_bounds(first)[1] <= watermark:
+            columns = self._without_late(columns)
+            if len(columns[0]) == 0:
+                return ()
+            first = max(self._window.windows_of(self._input.lowest_slice(columns)).start, self._closed() + 1)
+        if self._due is not None:
+            self._due = min(self._due, self._window.window_bounds(first)[1])
+        self._held.add(columns)
+        if self._held.rows >= COALESCED:
+            self._store()
+        return ()
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Batch | Watermark]:
+        if watermark.time > self._progress.watermark:
+            if self._due is None or watermark.time >= self._due:
+                self._store()
+                closed = self._window.closed(watermark.time)
+                yield from self._fire(self._windows_between(self._closed(), closed))
+                self._partials.drop_closed(closed)
+                self._due = self._next_end(closed)
+            self._progress.advance(watermark.time)
+        yield watermark
+
+    def flush(self) -> Iterable[Batch | Watermark]:
+        self._store()
+        return ()
+
+    def state(self) -> Mapping[str, Container]:
+        return {"slices": self._partials.log, "progress": self._progress}
+
+    def _closed(self) -> int:
+        return self._window.closed(self._progress.watermark)
+
+    def _without_late(self, columns: list[pa.Array]) -> list[pa.Array]:
+        """Count the pairs whose window has fired; leave out rows that have no other."""
+        slices = self._input.slices(columns)
+        watermarks = self._progress.of_rows(columns[: len(self._layout.keys)], len(slices))
+        closed = self._window.closed_windows(slices, watermarks)
+        self._progress.late += int((closed * self._input.weights(columns)).sum())
+        open_ = closed <= self._window.last_windows(slices) - self._window.first_windows(slices)
+        return columns if open_.all() else [column.filter(pa.array(open_)) for column in columns]
+
+    def _store(self) -> None:
+        if self._held.rows:
+            self._partials.append(self._input.reduce(self._held.drain()))
+
+    def _windows_between(self, before: int, closed: int) -> Iterator[int]:
+        """The windows after `before` up to `closed` that hold rows, ascending."""
+        last = before
+        for number in self._partials.log.namespaces():
+            windows = self._window.windows_of(number)
+            if windows.start > closed:
+                return
+            for window in range(max(windows.start, last + 1), min(windows.stop, closed + 1)):
+                yield window
+                last = window
+
+    def _next_end(self, closed: int) -> int:
+        slices = self._partials.log.namespaces()
+        if not slices:
+            return MAX_TIME
+        return self._window.window_bounds(max(self._window.windows_of(slices[0]).start, closed + 1))[1]
+
+    def _fire(self, windows: Iterator[int]) -> Iterator[Batch]:
+        together: list[tuple[int, list[pa.RecordBatch]]] = []
+        rows = 0
+        for window in windows:
+            chunks = self._partials.of_window(window)
+            together.append((window, chunks))
+            rows += sum(chunk.num_rows for chunk in chunks)
+            if rows >= _FIRED:
+                yield from self._results(together)
+                together, rows = [], 0
+        if together:
+            yield from self._results(together)
+
+    def _results(self, fired: list[tuple[int, list[pa.RecordBatch]]]) -> Iterator[Batch]:
+        """The results of some windows, from the chunks of each."""
+        bounds = np.array([self._window.window_bounds(window) for window, _ in fired], np.int64)
+        chunks = [chunk for _, chunks in fired for chunk in chunks]
+        rows = chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
+        columns = rows.columns
+        which = np.repeat(np.arange(len(fired)), [sum(chunk.num_rows for chunk in chunks) for _, chunks in fired])
+        keys = columns[: len(self._layout.keys)]
+        if not self._progress.settled:
+            unfired = self._progress.of_rows(keys, len(which)) < bounds[which, 1]
+            which, columns = which[unfired], [column.filter(pa.array(unfired)) for column in columns]
+            keys = columns[: len(self._layout.keys)]
+        if len(which) == 0:
+            return
+        if len(chunks) > len(fired):
+            groups = group([pa.array(which), *keys] if len(fired) > 1 else keys, len(which))
+            which, columns = which[groups.first], self._layout.merge(columns, groups)
+        yield self._result(bounds[which], columns)
+
+    def _result(self, bounds: Int64s, columns: list[pa.Array]) -> Batch:
+        arrays = columns[: len(self._layout.keys)]
+        if isinstance(self._window, SlidingSlices):
+            arrays += [_times(bounds[:, 0]), _times(bounds[:, 1])]
+        try:
+            arrays += [finish(spec, parts) for spec, parts in self._layout.parts(columns)]
+        except OverflowError as error:
+            raise DataError(
+                str(error), remedy="cast the column to float64 or to a decimal before it is summed"
+            ) from error
+        return pa.RecordBatch.from_arrays([*arrays, _times(bounds[:, 1] - 1)], schema=self.output_schema)
+
+
+class WindowPartial:
+    """The part of a windowed aggregate that runs before the exchange: rows in, partials per slice and key out.
+
+    It never judges lateness and keeps no state (rule 14). Rows are held until there are enough, until a barrier
+    (`flush`), or until the watermark reaches the end of their slice, and go out before that watermark does; rows of
+    slices that are over already go on at once. Columns: keys, the aggregates' parts, the slice's number, the rows it
+    stands for, `_time`.
+    """
+
+    late = 0
+
+    def __init__(
+        self, keys: tuple[str, ...], window: SlidingSlices, aggregates: tuple[AggregateSpec, ...], schema: pa.Schema
+    ) -> None:
+        self._layout = Layout.of(keys, aggregates, schema)
+        self._window = window
+        self._input = RowInput(self._layout, window, schema)
+        self._held = Coalescer()
+        self._watermark = MIN_TIME
+        self._due = MAX_TIME
+        self.output_schema = pa.schema(
+            [*self._layout.schema, pa.field(SLICE, pa.int64()), pa.field(ROWS, pa.int64()), pa.field(TIME, TIME_TYPE)]
+        )
+
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Batch | Watermark]:
+        columns = self._input.columns(batch)
+        self._due = min(self._due, self._window.slice_bounds(self._input.lowest_slice(columns))[1])
+        self._held.add(columns)
+        if self._held.rows >= COALESCED or self._due <= self._watermark:
+            return self.flush()
+        return ()
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Batch | Watermark]:
+        self._watermark = max(self._watermark, watermark.time)
+        if self._due <= self._watermark:
+            yield from self.flush()
+        yield watermark
+
+    def flush(self) -> list[Batch | Watermark]:
+        if self._held.rows == 0:
+            return []
+        self._due = MAX_TIME
+        reduced = self._input.reduce(self._held.drain())
+        if len(reduced.slices) == 0:
+            return []
+        counts = np.bincount(reduced.groups.ids, minlength=reduced.groups.count)
+        arrays = [*reduced.columns, pa.array(reduced.slices), pa.array(counts), self._last_moments(reduced.slices)]
+        return [pa.RecordBatch.from_arrays(arrays, schema=self.output_schema)]
+
+    def state(self) -> Mapping[str, Container]:
+        return {}
+
+    def _last_moments(self, slices: Int64s) -> pa.Array:
+        """The last microsecond of each slice: the event time of its partials."""
+        distinct, which = np.unique(slices, return_inverse=True)
+        ends = np.array([self._window.slice_bounds(int(number))[1] for number in distinct], np.int64)
+        return _times(ends[which] - 1)
+
+
+def _times(values: Int64s) -> pa.Array:
+    return pa.array(values).view(TIME_TYPE)
