@@ -20,7 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Int64s: TypeAlias = "npt.NDArray[np.int64]"
+from streamflow.kernels.grouping import Int64s
+
 Codes: TypeAlias = "npt.NDArray[np.uint64]"
 
 LAST = np.uint64(2**64 - 1)

@@ -95,7 +95,7 @@ class SessionAggregate:
         self._raw, self._raw_rows = [], 0
         times = raw_values(rows.column(-1))
         keys = self._key_columns(rows)
-        found = merge_intervals(group(keys, rows.num_rows).ids, times, row_ends(times, self._gap))
+        found = merge_intervals(group(keys, rows.num_rows), times, row_ends(times, self._gap))
         parts = [
             part
             for spec in self._aggregates
@@ -113,7 +113,7 @@ class SessionAggregate:
         sessions = self._open.take()
         keys = self._key_columns(sessions)
         starts, ends = (raw_values(sessions.column(len(keys) + i)) for i in range(2))
-        found = merge_intervals(group(keys, sessions.num_rows).ids, starts, ends)
+        found = merge_intervals(group(keys, sessions.num_rows), starts, ends)
         if found.count == sessions.num_rows:
             self._open.append(sessions)
             return
