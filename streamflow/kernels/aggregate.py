@@ -356,7 +356,7 @@ def _distinct(values: pa.Array, ids: Int64s, count: int) -> pa.Array:
     valid = validity(values)
     if valid is not None:
         values, ids = values.filter(pa.array(valid)), ids[valid]
-    pairs = group([pa.array(ids), values], len(ids))
+    pairs = group([values], len(ids), leading=ids)
     sizes = np.bincount(ids[pairs.first], minlength=count)
     offsets = np.zeros(count + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])

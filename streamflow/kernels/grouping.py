@@ -4,9 +4,10 @@ Keys are equal as in SQL (rule 16): null = null, NaN = NaN, -0.0 = 0.0, strings 
 integer codes, several columns become one code in a mixed radix, and the codes are numbered densely. The data choose the
 way:
 
-- codes that span a range near the number of rows: a table indexed by code, no sort (100-200 M rows/s);
-- a wider range: the row number is packed below the code and one sort does both (25-60 M rows/s);
-- strings, binary, decimals: Arrow's dictionary encoding (15-35 M rows/s).
+- codes that span a range near the number of rows: a table indexed by code (100-200 M rows/s);
+- wider ranges, strings, binary, decimals: Arrow's dictionary encoding (ints 30-120 M rows/s, strings 15-40), which
+does not
+  depend on SIMD as numpy's sorts do.
 
 Nothing here loops over rows in Python. Scratch memory is a few int64 arrays of the number of rows.
 """
@@ -23,10 +24,8 @@ import pyarrow as pa
 
 Int64s: TypeAlias = "npt.NDArray[np.int64]"
 
-_WIDEST = 1 << 62
-"""Codes stay below this bound, so that neither they nor their sums with a radix can overflow int64."""
 _TABLE = 12
-"""A table may have so many slots a row; beyond, clearing it costs more than sorting the rows."""
+"""A table may have so many slots a row; beyond, clearing it costs more than hashing the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +40,27 @@ class Groups:
     first: Int64s
 
 
-def group(keys: Sequence[pa.Array], length: int) -> Groups:
+def group(keys: Sequence[pa.Array], length: int, leading: Int64s | None = None) -> Groups:
     """Number the rows by the values of all `keys`; without keys all rows are one group.
 
-    Groups are numbered in ascending order of the first key where that is an integer or time column without nulls; else
-    the numbering is arbitrary, but the same for the same input. Raises `ValueError` for types that cannot be keys.
+    `leading`: one more key, by which groups are numbered in ascending order. Else the numbering is arbitrary, but the
+    same for the same input. Raises `ValueError` for types that cannot be keys.
 
     >>> groups = group([pa.array([7, 5, 7, None])], 4)
     >>> groups.count, groups.ids.tolist()
     (3, [2, 1, 2, 0])
     >>> group([pa.array([0.0, -0.0, float("nan"), float("nan")])], 4).count
     2
+    >>> group([pa.array(["a", "a", "b"])], 3, leading=np.array([9, 8, 9])).ids.tolist()
+    [1, 0, 2]
     """
-    if not keys:
-        return Groups(np.zeros(length, np.int64), min(length, 1), np.zeros(min(length, 1), np.int64))
-    if length == 0:
-        nothing = np.zeros(0, np.int64)
-        return Groups(nothing, 0, nothing)
-    codes, bound = _codes(keys[0])
-    for key in keys[1:]:
-        digit, radix = _codes(key)
-        if bound * radix > _WIDEST:
-            codes, bound = _compact(codes, bound)
-        if bound * radix > _WIDEST:
-            digit, radix = _compact(digit, radix)
-        codes, bound = codes * radix + digit, bound * radix
-    return number(codes, bound)
-
-
-def number(codes: Int64s, bound: int) -> Groups:
-    """Number the rows by codes in 0..bound-1, in ascending order of the codes.
-
-    >>> number(np.array([30, 10, 30]), 31).ids.tolist()
-    [1, 0, 1]
-    """
-    if bound <= _TABLE * len(codes) + 256:
-        return _number_by_table(codes, bound)
-    return _number_by_sort(codes, bound)
+    if length == 0 or (not keys and leading is None):
+        one = min(length, 1)
+        return Groups(np.zeros(length, np.int64), one, np.zeros(one, np.int64))
+    digits = [_codes(key) for key in keys]
+    if leading is None:
+        return _number(*_combined(digits))
+    return _ascending(_number(*_combined([_integer_codes(leading), *digits])), leading)
 
 
 def raw_values(array: pa.Array) -> npt.NDArray[Any]:
@@ -147,12 +130,11 @@ def _canonical_bits(values: npt.NDArray[Any]) -> Int64s:
 
 
 def _integer_codes(values: npt.NDArray[Any]) -> tuple[Int64s, int]:
-    """The distance from the least value, or dense numbers where the range is too wide for that."""
+    """The distance from the least value, in uint64, where the range is small; else the numbers of a dictionary."""
     low = int(values.min())
     bound = int(values.max()) - low + 1
-    if bound > _WIDEST:
-        groups = _number_sorted(np.argsort(values), values)
-        return groups.ids, groups.count
+    if not _fits_table(bound, len(values)):
+        return _dictionary_codes(pa.array(values))
     if values.dtype == np.uint64:
         return (values - np.uint64(low)).view(np.int64), bound
     return values.astype(np.int64, copy=False) - low, bound
@@ -166,12 +148,30 @@ def _dictionary_codes(key: pa.Array) -> tuple[Int64s, int]:
     return raw_values(encoded.indices).astype(np.int64), len(encoded.dictionary)
 
 
-def _compact(codes: Int64s, bound: int) -> tuple[Int64s, int]:
-    groups = number(codes, bound)
+def _fits_table(bound: int, length: int) -> bool:
+    return bound <= _TABLE * length + 256
+
+
+def _combined(digits: Sequence[tuple[Int64s, int]]) -> tuple[Int64s, int]:
+    """One code of several, in a mixed radix, the first digit the highest; made dense where the range grows wide."""
+    codes, bound = digits[0]
+    for digit, radix in digits[1:]:
+        if not _fits_table(bound * radix, len(codes)):
+            digit, radix = _dense(digit, radix)
+            codes, bound = _dense(codes, bound)
+        codes, bound = codes * radix + digit, bound * radix
+    return codes, bound
+
+
+def _dense(codes: Int64s, bound: int) -> tuple[Int64s, int]:
+    groups = _number(codes, bound)
     return groups.ids, groups.count
 
 
-def _number_by_table(codes: Int64s, bound: int) -> Groups:
+def _number(codes: Int64s, bound: int) -> Groups:
+    """Groups of codes in 0..bound-1: in the codes' order where a table does it, else in that of their appearance."""
+    if not _fits_table(bound, len(codes)):
+        codes, bound = _dictionary_codes(pa.array(codes))
     row_of = np.full(bound, -1, np.int32)
     row_of[codes] = np.arange(len(codes), dtype=np.int32)
     present = np.flatnonzero(row_of >= 0)
@@ -182,25 +182,12 @@ def _number_by_table(codes: Int64s, bound: int) -> Groups:
     return Groups(row_of[codes].astype(np.int64), len(present), first)
 
 
-def _number_by_sort(codes: Int64s, bound: int) -> Groups:
-    bits = max(1, (len(codes) - 1).bit_length())
-    if (bound - 1).bit_length() + bits > 63:
-        return _number_sorted(np.argsort(codes), codes)
-    packed = (codes << bits) | np.arange(len(codes))
-    packed.sort()
-    return _number_runs(packed & ((1 << bits) - 1), packed >> bits)
-
-
-def _number_sorted(order: npt.NDArray[np.intp], values: npt.NDArray[Any]) -> Groups:
-    return _number_runs(order.astype(np.int64, copy=False), values[order])
-
-
-def _number_runs(order: Int64s, ordered: npt.NDArray[Any]) -> Groups:
-    """Groups are the runs of equal values; `order[i]` is the row that `ordered[i]` came from."""
-    starts = np.empty(len(ordered), np.bool_)
-    starts[0] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
-    ids = np.empty(len(ordered), np.int64)
-    ids[order] = np.cumsum(starts) - 1
-    first = order[starts]
-    return Groups(ids, len(first), first)
+def _ascending(groups: Groups, leading: Int64s) -> Groups:
+    """The same groups, numbered in the order of their `leading` values."""
+    values = leading[groups.first]
+    if (values[1:] >= values[:-1]).all():
+        return groups
+    order = np.argsort(values)
+    number_of = np.empty(groups.count, np.int64)
+    number_of[order] = np.arange(groups.count)
+    return Groups(number_of[groups.ids], groups.count, groups.first[order])

@@ -66,7 +66,7 @@ def pick_key(column: pa.Array, rows: Int64s) -> pa.Array:
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """Partials: the `slices` of the entries, ascending; `columns` in the layout; `groups` of the rows they come from."""
+    """Partials: the `slices` of the entries, ascending; `columns` in the layout; `groups` of the rows before."""
 
     slices: Int64s
     columns: list[pa.Array]
@@ -127,7 +127,7 @@ class RowInput:
             inside = self._window.last_windows(slices) >= self._window.first_windows(slices)
             slices, columns = slices[inside], [column.filter(pa.array(inside)) for column in columns]
         keys = columns[: len(self._layout.keys)]
-        groups = group([pa.array(slices), *keys], len(slices))
+        groups = group(keys, len(slices), leading=slices)
         reduced = [pick_key(key, groups.first) for key in keys]
         for spec in self._layout.aggregates:
             reduced += partial(spec, None if spec.column is None else columns[self._value[spec.column]], groups)
@@ -155,7 +155,7 @@ class PartialInput:
 
     def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
         slices = self.slices(columns)
-        groups = group([columns[-2], *columns[: len(self._layout.keys)]], len(slices))
+        groups = group(columns[: len(self._layout.keys)], len(slices), leading=slices)
         return Reduced(slices[groups.first], self._layout.merge(columns, groups), groups)
 
 

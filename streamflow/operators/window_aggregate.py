@@ -159,7 +159,7 @@ class WindowAggregate:
         if len(which) == 0:
             return
         if len(chunks) > len(fired):
-            groups = group([pa.array(which), *keys] if len(fired) > 1 else keys, len(which))
+            groups = group(keys, len(which), leading=which if len(fired) > 1 else None)
             which, columns = which[groups.first], self._layout.merge(columns, groups)
         yield self._result(bounds[which], columns)
 
