@@ -18,7 +18,7 @@ ties.
 
 def named_columns(positional: Iterable[ColumnLike], keyword: Mapping[str, ColumnLike]) -> list[Named]:
     """Each with its name: the keyword, the alias, or that of the first column in it."""
-    columns = [Named(output_name(value), to_node(_single(value))) for value in positional]
+    columns = [Named(output_name(_single(value)), to_node(value)) for value in positional]
     return columns + [Named(name, to_node(_single(value))) for name, value in keyword.items()]
 
 

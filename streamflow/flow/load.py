@@ -34,7 +34,7 @@ def load(target: str) -> BuildFunction:
     if callable(function):
         return _checked(function, target)
     if function is not None:
-        raise UserError(f"{target}: {name!r} is a {type(function).__name__}, not a function")
+        raise UserError(f"{target}: {name!r} is not a function, but of type {type(function).__name__}")
     functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     close = get_close_matches(name, functions, n=1)
     hint = (
@@ -89,7 +89,7 @@ def _checked(function: Callable[..., Any], target: str) -> BuildFunction:
         flow = function(*args, **parameters)
         if not isinstance(flow, Flow):
             raise UserError(
-                f"{target} gave a {type(flow).__name__}, not a Flow", remedy="let the function return its sf.Flow"
+                f"{target} gave no Flow, but an object of type {type(flow).__name__}", remedy="let the function return its sf.Flow"
             )
         return flow
 

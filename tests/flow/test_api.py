@@ -1,0 +1,101 @@
+"""The public names: a change here is a change for users."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import streamflow as sf
+
+
+def _public(kind: type) -> list[str]:
+    return sorted(name for name in dir(kind) if not name.startswith("_"))
+
+
+def test_names_of_the_package() -> None:
+    assert sf.__all__ == [
+        "Expr",
+        "Flow",
+        "KeyedStream",
+        "Stream",
+        "WindowedStream",
+        "bounded_out_of_orderness",
+        "col",
+        "count",
+        "from_epoch",
+        "lit",
+        "main",
+        "monotonic",
+        "run",
+        "session",
+        "sliding",
+        "tumbling",
+        "when",
+        "testing",
+    ]
+
+
+def test_methods_of_a_flow() -> None:
+    assert _public(sf.Flow) == ["graph", "read"]
+
+
+def test_methods_of_a_stream() -> None:
+    assert _public(sf.Stream) == [
+        "agg",
+        "changes",
+        "drop",
+        "explode",
+        "filter",
+        "flat_map",
+        "key_by",
+        "map",
+        "map_batches",
+        "peek",
+        "pipe",
+        "rename",
+        "schema",
+        "select",
+        "step",
+        "union",
+        "window",
+        "with_columns",
+        "with_event_time",
+        "write",
+    ]
+
+
+def test_after_key_by_and_window_only_what_fits_is_left() -> None:
+    assert _public(sf.KeyedStream) == ["agg", "top", "window"]
+    assert _public(sf.WindowedStream) == ["agg", "top"]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("group_by", r"\.key_by"), ("where", r"\.filter"), ("assign", r"\.with_columns"), ("fitler", r"\.filter")],
+)
+def test_other_words_name_the_right_one(rides: sf.Stream, name: str, word: str) -> None:
+    with pytest.raises(AttributeError, match=word):
+        getattr(rides, name)
+
+
+def test_methods_that_do_not_exist_yet_are_not_there(rides: sf.Stream) -> None:
+    assert not hasattr(rides, "join")
+    assert not hasattr(rides.key_by("city"), "process")
+
+
+def test_keyed_streams_say_what_comes_before_key_by(rides: sf.Stream) -> None:
+    with pytest.raises(AttributeError, match=r"before \.key_by"):
+        rides.key_by("city").filter  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_an_unknown_name_of_the_package() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Stram'"):
+        sf.Stram  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, streamflow; print('pyarrow' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

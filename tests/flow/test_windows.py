@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+import streamflow as sf
+from streamflow.errors import UserError
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Session, Sliding, Tumbling
+
+
+def test_durations_are_texts_or_timedeltas() -> None:
+    assert sf.tumbling("10s") == sf.tumbling(timedelta(seconds=10)) == Tumbling(10_000_000)
+    assert sf.sliding("1h", every="7m") == Sliding(3_600_000_000, 420_000_000)
+    assert sf.session("1h30m") == Session(5_400_000_000)
+    assert sf.bounded_out_of_orderness("1s", idle="30s") == BoundedOutOfOrderness(1_000_000, 30_000_000)
+    assert sf.monotonic() == BoundedOutOfOrderness(0)
+
+
+def test_an_offset_counts_modulo_the_period() -> None:
+    assert sf.tumbling("1h", offset="-15m") == sf.tumbling("1h", offset="45m") == sf.tumbling("1h", offset="2h45m")
+    assert sf.sliding("1h", every="10m", offset="25m") == Sliding(3_600_000_000, 600_000_000, 300_000_000)
+
+
+@pytest.mark.parametrize("size", ["0s", "-1s", timedelta(0)])
+def test_a_size_is_above_zero(size: str | timedelta) -> None:
+    with pytest.raises(UserError, match="is not above zero"):
+        sf.tumbling(size)
+    with pytest.raises(UserError, match="every="):
+        sf.sliding("10s", every=size)
+    with pytest.raises(UserError, match="gap="):
+        sf.session(size)
+
+
+def test_a_bad_duration_names_the_parameter_the_line_and_the_units() -> None:
+    with pytest.raises(UserError) as error:
+        sf.sliding("1m", every="10x")
+    assert str(error.value).startswith("every: duration '10x'")
+    assert "sf.sliding(" in str(error.value)
+    assert "us, ms, s, m, h, d" in str(error.value)
+
+
+def test_a_number_alone_is_no_duration() -> None:
+    with pytest.raises(UserError, match="size=10 has no unit") as error:
+        sf.tumbling(10)  # type: ignore[arg-type]
+    assert error.value.remedy == 'write size="10s", or a timedelta'
+
+
+def test_a_bound_may_be_zero_but_not_below() -> None:
+    assert sf.bounded_out_of_orderness("0s") == BoundedOutOfOrderness(0)
+    with pytest.raises(UserError, match="negative"):
+        sf.bounded_out_of_orderness("-1s")

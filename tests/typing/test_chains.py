@@ -1,0 +1,84 @@
+"""A wrong chain does not type-check: neither for mypy nor for pyright."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GOOD = Path(__file__).with_name("good_chains.py")
+
+PREAMBLE = """\
+import pyarrow as pa
+
+import streamflow as sf
+from streamflow import col
+from streamflow_connectors import memory
+
+source = memory.Source(pa.table({"at": [0]}))
+flow = sf.Flow("rides")
+rides = flow.read("rides", source, event_time="at")
+"""
+
+WRONG = (
+    'rides.group_by("city")',
+    'rides.top(3, by="fare")',
+    'rides.fitler(col("fare") > 10)',
+    'rides.key_by("city").filter(col("fare") > 10)',
+    'rides.key_by("city").write("out", memory.Sink())',
+    'rides.key_by("city").step("cities")',
+    'rides.key_by("city").key_by("fare")',
+    'rides.key_by("city").schema',
+    'rides.window(sf.tumbling("1h")).filter(col("fare") > 10)',
+    'rides.window(sf.tumbling("1h")).write("out", memory.Sink())',
+    'rides.window(sf.tumbling("1h")).key_by("city")',
+    'rides.window(sf.tumbling("1h")).window(sf.tumbling("1h"))',
+    'rides.write("out", memory.Sink()).step("out")',
+    'rides.window("1h")',
+    "rides.window(sf.tumbling(10))",
+    'rides.window(sf.sliding("10s"))',
+    'rides.agg(rides="count")',
+    'rides.union(rides, how="horizontal")',
+    'rides.window(sf.tumbling("1h")).top(by="fare")',
+    'rides.peek("3")',
+    'rides.write("out", "out.parquet")',
+    'flow.read("more", "rides.parquet")',
+    'flow.read("more", source, watermark="1s")',
+)
+
+
+def _mypy(file: Path) -> set[int]:
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return {int(line) for line in re.findall(rf"{file.name}:(\d+): error", done.stdout)}
+
+
+def _pyright(file: Path) -> set[int]:
+    # The checker ignores files outside of the project unless it is told where packages are.
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable, str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert report["summary"]["filesAnalyzed"] == 1, done.stdout
+    return {
+        found["range"]["start"]["line"] + 1 for found in report["generalDiagnostics"] if found["severity"] == "error"
+    }
+
+
+@pytest.mark.parametrize("check", [_mypy, _pyright])
+def test_right_chains_are_accepted_and_wrong_ones_refused(check: Callable[[Path], set[int]], tmp_path: Path) -> None:
+    assert check(GOOD) == set()
+
+    wrong = tmp_path / "wrong_chains.py"
+    wrong.write_text(PREAMBLE + "\n".join(WRONG) + "\n")
+    first = PREAMBLE.count("\n") + 1
+    lines = check(wrong)
+    assert min(lines) >= first, "the preamble itself does not check"
+    accepted = [line for number, line in enumerate(WRONG, first) if number not in lines]
+    assert accepted == []
