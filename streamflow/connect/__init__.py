@@ -6,6 +6,7 @@ from streamflow.connect.canonical import canonical_schema, canonical_type, cast_
 from streamflow.connect.changelog import visible_batch, visible_schema
 from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
 from streamflow.connect.frozen import set_fields, with_fields
+from streamflow.connect.lines import LineDecoder, line_reader
 from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
     Committable,
@@ -42,6 +43,7 @@ __all__ = [
     "FileRows",
     "Files",
     "FilterableSource",
+    "LineDecoder",
     "Paths",
     "PollResult",
     "Position",
@@ -64,6 +66,7 @@ __all__ = [
     "canonical_type",
     "cast_array",
     "cast_batch",
+    "line_reader",
     "parse_duration",
     "parse_size",
     "reading",

@@ -57,7 +57,9 @@ class Reader(Protocol):
 
 @runtime_checkable
 class WatermarkedReader(Reader, Protocol):
-    """A capability: the peer itself says how far a split has come, beside what the flow's watermark strategy concludes."""
+    """A capability: the peer itself says how far a split has come, beside what the flow's watermark strategy
+    concludes.
+    """
 
     def watermark(self, split: str) -> int | None:
         """Every row below this event time (microseconds) has been returned; None when nothing is known."""

@@ -1,0 +1,252 @@
+"""Files made of lines: cut into blocks of whole records, which a format decodes at once.
+
+A position is `{"byte": b, "line": l, "row": r}`: a block starts at byte b (of the decompressed file), after l lines,
+and r of the rows from there on were delivered. So reading goes on without decoding what lies before, and does not
+depend on block sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+
+from streamflow.connect.files import FileReader, Files, reading
+from streamflow.connect.source import Position
+from streamflow.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+START: Position = {"byte": 0, "line": 0, "row": 0}
+
+_BLOCK = 1 << 18
+"""Bytes decoded at once: fits the cache, and a block of a quarter of a million short lines is still a batch."""
+_NEWLINE = ord("\n")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class LineDecoder(Protocol):
+    """Turns blocks of one file into rows."""
+
+    quote: str | None
+    """Newlines between two of these belong to a value; None where a newline always ends a record."""
+
+    header: bool
+    """The first record names the columns; it is given to `on_header` and decoded no more."""
+
+    def on_header(self, record: bytes) -> None:
+        """Called before `decode` for each file, if `header`; raises ValueError if the file does not fit."""
+
+    def decode(self, block: bytes) -> pa.RecordBatch:
+        """The rows of whole records; raises ValueError (as ArrowInvalid is) or UnicodeDecodeError if one is
+        malformed.
+        """
+
+
+OpenDecoder: TypeAlias = Callable[[], LineDecoder]
+
+
+def line_reader(files: Files, splits: Mapping[str, Position | None], decoder: OpenDecoder) -> FileReader:
+    """A reader over files of lines; `.gz` and `.zst` files are decompressed. Each file has a decoder of its own."""
+
+    def open_file(name: str, position: Position) -> LineRows:
+        return LineRows(name, open_bytes(files, name), decoder(), position)
+
+    return FileReader(splits, START, open_file)
+
+
+def open_bytes(files: Files, name: str) -> pa.NativeFile:
+    """The decompressed bytes of a file; can be positioned if the file is not compressed."""
+    filesystem, path = files.locate(name)
+    if _is_compressed(path):
+        return filesystem.open_input_stream(path, compression="detect")
+    return filesystem.open_input_file(path)
+
+
+def _is_compressed(path: str) -> bool:
+    return path.endswith((".gz", ".zst", ".bz2", ".lz4"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Whole records: where they start, after how many lines of the file, and how many lines they are."""
+
+    content: bytes
+    byte: int
+    line: int
+    lines: int
+
+
+class _Blocks:
+    """Cuts a stream of bytes, which stands at its beginning, into blocks from a place on."""
+
+    def __init__(self, stream: pa.NativeFile, quote: str | None) -> None:
+        self._stream = stream
+        self._quote = None if quote is None else ord(quote)
+        self._carry = b""
+        self._byte = 0
+        self._line = 0
+        self._started = False
+
+    def skip_to(self, byte: int, line: int) -> None:
+        """Go on at this byte, which is past all blocks that `next` has given."""
+        if self._stream.seekable():
+            self._stream.seek(byte)
+        else:
+            left = byte - self._byte - len(self._carry)
+            while left > 0 and (skipped := len(self._stream.read(min(left, 1 << 20)))):
+                left -= skipped
+        self._carry = b""
+        self._byte, self._line, self._started = byte, line, True
+
+    def first_record(self) -> bytes:
+        """The file's first record, taken out of the stream."""
+        block = self.next()
+        if block is None:
+            return b""
+        end = int(record_ends(block.content, self._quote)[0]) + 1
+        record = block.content[:end]
+        self._carry = block.content[end:] + self._carry
+        self._byte = block.byte + end
+        self._line = block.line + record.count(b"\n")
+        return record
+
+    def next(self) -> _Block | None:
+        content, ends = self._carry, 0
+        while not ends:
+            more = self._stream.read(_BLOCK)
+            if not self._started:
+                self._started = True
+                if more.startswith(_BYTE_ORDER_MARK):
+                    more = more[len(_BYTE_ORDER_MARK) :]
+                    self._byte = len(_BYTE_ORDER_MARK)
+            content += more
+            ends = len(content) if not more else _last_end(content, self._quote)
+            if not more and not content:
+                return None
+        self._carry = content[ends:]
+        content = content[:ends]
+        block = _Block(content, self._byte, self._line, content.count(b"\n"))
+        self._byte += ends
+        self._line += block.lines
+        return block
+
+
+def _last_end(content: bytes, quote: int | None) -> int:
+    """The number of leading bytes that are whole records."""
+    if quote is None or quote not in content:
+        return content.rfind(b"\n") + 1
+    ends = record_ends(content, quote, complete=True)
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def record_ends(content: bytes, quote: int | None, *, complete: bool = False) -> npt.NDArray[np.int64]:
+    """The index of the last byte of each record: its newline; an unfinished last one counts unless `complete`.
+
+    >>> record_ends(b'a,"b\\n"\\nc', ord('"')).tolist()
+    [6, 7]
+    """
+    array = np.frombuffer(content, np.uint8)
+    newlines = array == _NEWLINE
+    if quote is not None and quote in content:
+        newlines &= np.cumsum(array == quote) % 2 == 0
+    ends = np.flatnonzero(newlines)
+    if not complete and len(content) and (not len(ends) or ends[-1] != len(content) - 1):
+        ends = np.append(ends, len(content) - 1)
+    return ends
+
+
+class LineRows:
+    """The rows of one file of lines, from a position on."""
+
+    def __init__(self, name: str, stream: pa.NativeFile, decoder: LineDecoder, position: Position) -> None:
+        start = cast("Mapping[str, int]", position)
+        self._name = name
+        self._stream = stream
+        self._decoder = decoder
+        self._blocks = _Blocks(stream, decoder.quote)
+        if decoder.header:
+            self._read_header()
+        if start["byte"]:
+            self._blocks.skip_to(start["byte"], start["line"])
+        self._byte, self._line = start["byte"], start["line"]
+        self._row = self._skip = start["row"]
+        self._rest: pa.RecordBatch | None = None
+        """Rows that were decoded and not asked for yet; `_after` is the place behind them."""
+        self._after = (self._byte, self._line)
+
+    def take(self, max_rows: int) -> pa.RecordBatch | None:
+        batch = self._rest if self._rest is not None else self._next()
+        if batch is None:
+            return None
+        if batch.num_rows > max_rows:
+            self._rest = batch.slice(max_rows)
+            self._row += max_rows
+            return batch.slice(0, max_rows)
+        self._rest = None
+        self._byte, self._line = self._after
+        self._row = 0
+        return batch
+
+    def position(self) -> Position:
+        return {"byte": self._byte, "line": self._line, "row": self._row}
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _next(self) -> pa.RecordBatch | None:
+        while (block := self._blocks.next()) is not None:
+            batch = self._decoded(block)
+            skipped = min(self._skip, batch.num_rows)
+            self._skip -= skipped
+            if skipped < batch.num_rows:
+                self._byte, self._line, self._row = block.byte, block.line, skipped
+                self._after = (block.byte + len(block.content), block.line + block.lines)
+                return batch.slice(skipped)
+        return None
+
+    def _read_header(self) -> None:
+        record = self._blocks.first_record()
+        try:
+            self._decoder.on_header(record)
+        except ValueError as error:
+            raise DataError(f"{self._name}:1: {error}", remedy="correct the file's header or the schema") from error
+
+    def _decoded(self, block: _Block) -> pa.RecordBatch:
+        try:
+            return self._decoder.decode(block.content)
+        except ValueError as error:
+            index, cause = self._first_malformed(block.content, error)
+            raise DataError(
+                f"{self._name}:{block.line + index + 1}: {cause}",
+                remedy="correct the line, or the schema it is read with",
+            ) from error
+
+    def _first_malformed(self, content: bytes, error: ValueError) -> tuple[int, ValueError]:
+        """The line, counted from the block's first, of the first record that does not decode, and what is wrong
+        with it.
+        """
+        quote = self._decoder.quote
+        ends = record_ends(content, None if quote is None else ord(quote))
+        good, bad = 0, len(ends)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            start = int(ends[good - 1]) + 1 if good else 0
+            try:
+                self._decoder.decode(content[start : int(ends[middle - 1]) + 1])
+                good = middle
+            except ValueError:
+                bad = middle
+        start = int(ends[good - 1]) + 1 if good else 0
+        try:
+            self._decoder.decode(content[start : int(ends[good]) + 1])
+        except ValueError as alone:
+            error = alone
+        return content[:start].count(b"\n"), error
+
+
+__all__ = ["START", "LineDecoder", "LineRows", "line_reader", "open_bytes", "reading", "record_ends"]
