@@ -1,7 +1,7 @@
 """The documents keep their word: every example runs, every link leads somewhere.
 
-The Python blocks of a document run in order, in one namespace and an empty folder, as a reader would type them in. A block that starts with
-`>>>` is a doctest. A block behind a comment `<!-- not run: why -->` is left out.
+The Python blocks of a document run in order, in one namespace and an empty folder, as a reader would type them in. A
+block that starts with `>>>` is a doctest. A block behind a comment `<!-- not run: why -->` is left out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_the_examples_of_a_document_run(path: Path, tmp_path: Path, monkeypatch:
             doctest.DebugRunner(optionflags=FLAGS).run(test, clear_globs=False)
             module.__dict__.update(test.globs)
         else:
-            exec(compile("\n" * block.line + block.code, path, "exec"), module.__dict__)
+            exec(compile("\n" * block.line + block.code, path, "exec"), module.__dict__)  # noqa: S102
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
