@@ -81,6 +81,11 @@ class KeyGroupWatermarks:
         if self._restored is not None and self.time >= int(self._restored.max()):
             self._restored = None
 
+    @property
+    def settled(self) -> bool:
+        """One watermark judges all rows."""
+        return self._restored is None
+
     def of(self, keys: Sequence[pa.Array], length: int) -> int | npt.NDArray[np.int64]:
         """The watermark by which rows with these keys are judged: one for all, or one per row."""
         if self._restored is None:

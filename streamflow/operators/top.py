@@ -1,0 +1,374 @@
+"""The first n rows of each window and key.
+
+The order is total: after `by` come the other visible columns, ascending, in schema order, then the event time, so that
+a result never depends on arrival (rule 13). Rows are held as they come, with the end of their window beside them, and
+cut to the first n when enough have gathered, before a snapshot and when their window fires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from streamflow.kernels.grouping import Int64s, group, raw_values
+from streamflow.kernels.ordering import LAST, Codes, fixed_codes, top_rows
+from streamflow.kernels.sessions import merge_intervals
+from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.operators.base import Output
+from streamflow.operators.events import MAX_TIME, MIN_TIME, RESERVED, TIME, Batch, Watermark
+from streamflow.operators.firing import (
+    WINDOW_END,
+    WINDOW_FIELDS,
+    WINDOW_START,
+    before_watermark,
+    on_time,
+    split_fired,
+    times_of,
+)
+from streamflow.state.container import Container
+from streamflow.state.held_rows import HeldRows, KeyGroupWatermarks
+
+Bools: TypeAlias = "npt.NDArray[np.bool_]"
+Stage: TypeAlias = Literal["whole", "local", "final"]
+
+HELD = 1 << 16
+"""So many rows are gathered before they are cut to the first n."""
+END_FIELD = pa.field("_end", pa.int64())
+START_FIELD = pa.field("_start", pa.int64())
+
+
+class Ranking:
+    """The total order of rows of a schema: `by`, then the other visible columns ascending, then the event time."""
+
+    def __init__(self, by: Sequence[tuple[str, bool]], keys: Sequence[str], schema: pa.Schema) -> None:
+        named = {*keys, *(column for column, _ in by)}
+        rest = [name for name in schema.names if name not in named and name not in RESERVED]
+        chain = [*by, *((name, False) for name in rest)]
+        if all(column != TIME for column, _ in by):
+            chain.append((TIME, False))
+        self._places = [schema.get_field_index(column) for column, _ in chain]
+        self._descending = [descending for _, descending in chain]
+
+    def first_codes(self, rows: pa.RecordBatch) -> Codes | None:
+        """See `streamflow.kernels.ordering.fixed_codes`, of the column that decides first."""
+        return fixed_codes(rows.column(self._places[0]), self._descending[0])
+
+    def top(self, rows: pa.RecordBatch, n: int, groups: Int64s | None = None) -> Int64s:
+        """See `streamflow.kernels.ordering.top_rows`."""
+        return top_rows([rows.column(place) for place in self._places], self._descending, n, groups)
+
+
+class WindowTop:
+    """The first `n` rows of each (window, key), sent when the watermark passes the window's end, the first row first.
+
+    `window`: `SlidingSlices` puts each row by its event time into every window that holds it; `FinalBound` names the
+    visible column, one of `keys`, that says which window the row is a result of. `by`: (column, descending). `schema`:
+    that of this stage's input, `_time` last. `output_schema` for `SlidingSlices`: keys, `window_start`, `window_end`,
+    the other visible columns, `_time`; for `FinalBound` the input's. `_time` is the window's end - 1 us.
+
+    A (row, window) pair is late, counted and left out iff the window's end <= W when it arrives. In the stages
+
+    - "whole" takes rows and sends results;
+    - "local" stands before an exchange by key and judges nothing: it sends the first n that it saw of each (window,
+      key) when W passes the window's end, before it forwards W, and at a flush; rows of windows that W had passed go on
+      as they come. Its rows are the input's with their own `_time`; for `SlidingSlices` once per window, with
+      `window_start` and `window_end` before `_time`;
+    - "final" takes the rows of "local", judges them and sends results.
+
+    State ("local" has none after a flush): the rows held, with the window's end, and the watermark per key group.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        window: SlidingSlices | FinalBound,
+        n: int,
+        by: tuple[tuple[str, bool], ...],
+        schema: pa.Schema,
+        stage: Stage = "whole",
+    ) -> None:
+        if n < 1:
+            raise ValueError(f"top takes at least 1 row, not {n}")
+        if isinstance(window, FinalBound) and window.column not in keys:
+            raise ValueError(f"{window.column!r}, which bounds the window, is not among the keys {keys}")
+        self._keys = keys
+        self._window = window
+        self._n = n
+        self._stage = stage
+        self._bounded = isinstance(window, SlidingSlices) and stage == "final"  # rows carry their window's bounds
+        names = [name for name in schema.names if not (self._bounded and name in (WINDOW_START, WINDOW_END))]
+        self._taken = [schema.get_field_index(name) for name in names]
+        fields = [schema.field(place) for place in self._taken]
+        self._input_end = schema.get_field_index(WINDOW_END) if self._bounded else -1
+        self._ranking = Ranking(by, keys, pa.schema(fields))
+        self._held = HeldRows(pa.schema([*fields, END_FIELD]), [names.index(key) for key in keys])
+        self._limit = HELD
+        self._earliest = MIN_TIME  # no window held ends before; MIN_TIME until what a restore brought has been seen
+        self._best: dict[int, Codes] = {}  # per window end the lowest n codes of the first `by` column
+        self._watermarks = KeyGroupWatermarks()
+        computed = [] if isinstance(window, FinalBound) else list(WINDOW_FIELDS)
+        visible = [field for field in fields if field.name != TIME]
+        if computed and stage != "local":
+            visible.sort(key=lambda field: keys.index(field.name) if field.name in keys else len(keys))
+            visible, rest = visible[: len(keys)], visible[len(keys) :]
+            self.output_schema = pa.schema([*visible, *computed, *rest, schema.field(TIME)])
+        else:
+            self.output_schema = pa.schema([*visible, *computed, schema.field(TIME)])
+
+    @property
+    def late(self) -> int:
+        return self._watermarks.late
+
+    def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
+        rows = batch.select(self._taken) if self._bounded else batch
+        places, ends = self._pairs(batch, rows)
+        if self._stage == "local":
+            closed = ends <= self._watermarks.time
+            if closed.any():
+                yield self._results(self._beside(rows, _only(places, np.flatnonzero(closed)), ends[closed]))
+                places, ends = _only(places, np.flatnonzero(~closed)), ends[~closed]
+        elif len(ends):
+            keys = () if self._watermarks.settled else self._key_columns(_take(rows, places))
+            kept = before_watermark(ends, keys, self._watermarks)
+            if kept is not None:
+                places, ends = _only(places, kept), ends[kept]
+        if len(ends):
+            self._earliest = min(self._earliest, int(ends.min()))
+            self._held.append(self._beside(rows, places, ends))
+            if self._held.count > self._limit:
+                self._cut()
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
+        self._watermarks.rise(watermark.time)
+        if self._earliest <= watermark.time:
+            rows = self._held.take()
+            fired, kept, self._earliest = split_fired(rows, rows.num_columns - 1, watermark.time)
+            self._held.append(kept)
+            self._best = {end: codes for end, codes in self._best.items() if end > watermark.time}
+            if fired.num_rows:
+                yield self._results(self._first(fired))
+        yield watermark
+
+    def flush(self) -> Iterator[Output]:
+        if self._stage != "local":
+            self._cut()
+        elif self._held.count:
+            self._earliest = MAX_TIME
+            yield self._results(self._first(self._held.take()))
+
+    def state(self) -> Mapping[str, Container]:
+        return {} if self._stage == "local" else {"rows": self._held, "watermarks": self._watermarks}
+
+    def _pairs(self, batch: Batch, rows: pa.RecordBatch) -> tuple[Int64s | None, Int64s]:
+        """The rows (None: each once) and window ends of the pairs that may be in a result or are to be judged late."""
+        window = self._window
+        if isinstance(window, SlidingSlices) and not self._bounded:
+            times = raw_values(batch.column(-1))
+            found = None if self._keys else self._pairs_by_window(rows, times, window)
+            return found if found is not None else _every_pair(times, window)
+        if isinstance(window, FinalBound):
+            ends = window.slice_ids(raw_values(batch.column(window.column)))
+        else:
+            ends = raw_values(batch.column(self._input_end))
+        alone = not self._keys or (isinstance(window, FinalBound) and self._keys == (window.column,))
+        end = int(ends[0])
+        if alone and self._may_leave_out(end) and bool((ends == end).all()):
+            codes = self._ranking.first_codes(rows)
+            if codes is not None:
+                places = self._contenders(rows, codes, None, end)
+                return places, ends[places]
+        return None, ends
+
+    def _pairs_by_window(
+        self, rows: pa.RecordBatch, times: Int64s, window: SlidingSlices
+    ) -> tuple[Int64s, Int64s] | None:
+        """Without keys each window has one best so far: a comparison per window leaves out nearly all rows.
+
+        None where it cannot be used: too many windows, or a first column whose values have no codes.
+        """
+        low, high = int(times.min()), int(times.max())
+        first = window.windows_of(window.slice_of(low)).start
+        stop = window.windows_of(window.slice_of(high)).stop
+        codes = self._ranking.first_codes(rows) if stop - first <= 16 + window.size // window.every else None
+        if codes is None:
+            return None
+        places, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for number in range(first, stop):
+            start, end = window.window_bounds(number)
+            inside = None if start <= low and high < end else (times >= start) & (times < end)
+            if self._may_leave_out(end):
+                found = self._contenders(rows, codes, inside, end)
+            else:
+                found = np.arange(len(times)) if inside is None else np.flatnonzero(inside)
+            places.append(found)
+            ends.append(np.full(len(found), end))
+        return np.concatenate(places), np.concatenate(ends)
+
+    def _may_leave_out(self, end: int) -> bool:
+        """Rows of a window that is closed are all needed, to be counted or sent on."""
+        return self._watermarks.settled and end > self._watermarks.time
+
+    def _contenders(self, rows: pa.RecordBatch, codes: Codes, inside: Bools | None, end: int) -> Int64s:
+        """The rows inside a window that are not worse, by the first column, than n others of it."""
+        best = self._best.get(end)
+        worst = LAST if best is None or len(best) < self._n else best.max()
+        mask = codes <= worst
+        if inside is not None:
+            mask &= inside
+        places = np.flatnonzero(mask)
+        if not len(places):
+            return places
+        near = codes[places]
+        best = near if best is None else np.concatenate([best, near])
+        if len(best) > self._n:
+            best = np.partition(best, self._n - 1)[: self._n]
+        self._best[end] = best
+        if len(best) == self._n:
+            places = places[near <= best.max()]
+        if len(places) > 4 * self._n + 64:
+            places = places[self._ranking.top(_take(rows, places), self._n)]
+        return places
+
+    def _cut(self) -> None:
+        rows = self._first(self._held.take())
+        self._held.append(rows)
+        self._limit = max(HELD, 2 * rows.num_rows)
+
+    def _first(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The first n of each (window, key) of rows as they are held, by window."""
+        if not rows.num_rows:
+            return rows
+        groups = group([rows.column(-1), *self._key_columns(rows)], rows.num_rows)
+        return _take(rows, self._ranking.top(rows, self._n, groups.ids))
+
+    def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
+        return [rows.column(key) for key in self._keys]
+
+    def _beside(self, rows: pa.RecordBatch, places: Int64s | None, ends: Int64s) -> pa.RecordBatch:
+        """Rows as they are held: with their window's end."""
+        return pa.RecordBatch.from_arrays([*_take(rows, places).columns, pa.array(ends)], schema=self._held.schema)
+
+    def _results(self, rows: pa.RecordBatch) -> Batch:
+        ends = raw_values(rows.column(-1))
+        columns: dict[str, pa.Array] = dict(zip(rows.schema.names, rows.columns, strict=True))
+        if isinstance(self._window, SlidingSlices):
+            columns[WINDOW_START] = times_of(ends - self._window.size)
+            columns[WINDOW_END] = times_of(ends)
+        if self._stage != "local":
+            columns[TIME] = times_of(ends - 1)
+        return pa.RecordBatch.from_arrays(
+            [columns[name] for name in self.output_schema.names], schema=self.output_schema
+        )
+
+
+class SessionTop:
+    """The first `n` rows of each session, sent when the watermark passes its end, the first row first.
+
+    Sessions and lateness are those of `streamflow.operators.session.SessionAggregate`, the order of rows and the output
+    those of `WindowTop`.
+
+    State: the rows held, each with the bounds of the session that it is in as far as known, and the watermark per key
+    group. Rows that are no longer among the first n are dropped; those that stay carry the session's bounds.
+    """
+
+    def __init__(
+        self, keys: tuple[str, ...], gap: int, n: int, by: tuple[tuple[str, bool], ...], schema: pa.Schema
+    ) -> None:
+        if n < 1:
+            raise ValueError(f"top takes at least 1 row, not {n}")
+        self._keys = keys
+        self._gap = gap
+        self._n = n
+        self._ranking = Ranking(by, keys, schema)
+        self._held = HeldRows(pa.schema([*schema, START_FIELD, END_FIELD]), [schema.get_field_index(k) for k in keys])
+        self._limit = HELD
+        self._earliest = MIN_TIME  # no session ends before; MIN_TIME until what a restore brought has been seen
+        self._watermarks = KeyGroupWatermarks()
+        rest = [field for field in schema if field.name not in (*keys, TIME)]
+        fields = [*(schema.field(key) for key in keys), *WINDOW_FIELDS, *rest, schema.field(TIME)]
+        self.output_schema = pa.schema(fields)
+
+    @property
+    def late(self) -> int:
+        return self._watermarks.late
+
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
+        rows, ends = on_time(batch, self._key_columns(batch), self._gap, self._watermarks)
+        if rows.num_rows:
+            self._earliest = min(self._earliest, int(ends.min()))
+            starts = rows.column(-1).view(pa.int64())
+            columns = [*rows.columns, starts, pa.array(ends)]
+            self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._held.schema))
+            if self._held.count > self._limit:
+                self._merge()
+        return ()
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
+        self._watermarks.rise(watermark.time)
+        if self._earliest <= watermark.time:
+            self._merge()
+            rows = self._held.take()
+            fired, kept, self._earliest = split_fired(rows, rows.num_columns - 1, watermark.time)
+            self._held.append(kept)
+            if fired.num_rows:
+                yield self._results(fired)
+        yield watermark
+
+    def flush(self) -> Iterable[Output]:
+        self._merge()
+        return ()
+
+    def state(self) -> Mapping[str, Container]:
+        return {"rows": self._held, "watermarks": self._watermarks}
+
+    def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
+        return [rows.column(key) for key in self._keys]
+
+    def _merge(self) -> None:
+        """Find the sessions of all rows held; keep the first n of each, with its bounds, together and in order."""
+        rows = self._held.take()
+        if rows.num_rows:
+            place = rows.num_columns - 2
+            starts, ends = raw_values(rows.column(place)), raw_values(rows.column(place + 1))
+            found = merge_intervals(group(self._key_columns(rows), rows.num_rows), starts, ends)
+            kept = self._ranking.top(rows, self._n, found.ids)
+            ids = found.ids[kept]
+            columns = [*_take(rows, kept).columns[:place], pa.array(found.starts[ids]), pa.array(found.ends[ids])]
+            self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._held.schema))
+        self._limit = max(HELD, 2 * self._held.count)
+
+    def _results(self, rows: pa.RecordBatch) -> Batch:
+        starts, ends = (raw_values(rows.column(rows.num_columns - i)) for i in (2, 1))
+        columns: dict[str, pa.Array] = dict(zip(rows.schema.names, rows.columns, strict=True))
+        columns |= {WINDOW_START: times_of(starts), WINDOW_END: times_of(ends), TIME: times_of(ends - 1)}
+        return pa.RecordBatch.from_arrays(
+            [columns[name] for name in self.output_schema.names], schema=self.output_schema
+        )
+
+
+def _every_pair(times: Int64s, window: SlidingSlices) -> tuple[Int64s | None, Int64s]:
+    """Each row with each of its windows: row (None: each row once) and window's end."""
+    slices = window.slice_ids(times)
+    numbers = window.first_windows(slices)
+    places = None
+    if window.size != window.every:
+        counts = window.last_windows(slices) - numbers + 1
+        places = np.repeat(np.arange(len(times)), counts)
+        within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        numbers = np.repeat(numbers, counts) + within
+    end_of_zero = window.offset + window.size
+    ends = numbers * window.every + end_of_zero
+    ends[numbers > (MAX_TIME - end_of_zero) // window.every] = MAX_TIME
+    return places, ends
+
+
+def _only(places: Int64s | None, kept: Int64s) -> Int64s:
+    return kept if places is None else places[kept]
+
+
+def _take(rows: pa.RecordBatch, places: Int64s | None) -> pa.RecordBatch:
+    return rows if places is None else rows.take(pa.array(places))
