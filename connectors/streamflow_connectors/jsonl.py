@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,17 +10,24 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from streamflow.connect import (
+    FileCommitter,
     FileReader,
     Files,
+    FileTarget,
+    FileWriter,
+    Mode,
     Paths,
     Position,
+    Roll,
+    SinkContext,
     canonical_schema,
     line_reader,
     schema_of,
     set_fields,
     with_fields,
 )
-from streamflow.connect.formats.json import JsonDecoder
+from streamflow.connect.formats.json import JsonDecoder, JsonEncoder
+from streamflow.connect.formats.lines import Compression, LineFormat
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -61,3 +69,42 @@ class Source:
 
     def open(self, splits: Mapping[str, Position | None]) -> FileReader:
         return line_reader(self._files, splits, lambda: JsonDecoder(self._schema))
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Sink:
+    """Writes files of JSON objects into a folder; they appear when a checkpoint is complete, each whole.
+
+    `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
+    folder is not empty: "error", "append", or "replace", which removes the old `.jsonl` files once the first new ones
+    are there.
+    """
+
+    _target: FileTarget
+    _format: LineFormat
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compression: Compression = None,
+        roll: Roll = "256MB",
+        mode: Mode = "error",
+        filesystem: pafs.FileSystem | None = None,
+    ) -> None:
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        set_fields(self, _target=target, _format=LineFormat(".jsonl", compression, JsonEncoder))
+
+    def __repr__(self) -> str:
+        return f"jsonl.Sink({self._target.path}, mode={self._target.mode!r})"
+
+    @property
+    def changelog(self) -> bool:
+        return False
+
+    def open(self, who: SinkContext) -> FileWriter:
+        JsonEncoder(who.schema)
+        return FileWriter(self._target, self._format, who)
+
+    def committer(self, job: str) -> FileCommitter:
+        return FileCommitter(self._target, self._format.suffix, job)

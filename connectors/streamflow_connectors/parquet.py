@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import pyarrow as pa
 
 from streamflow.connect import (
     DataError,
+    FileCommitter,
     FileReader,
     Files,
+    FileTarget,
+    FileWriter,
+    Mode,
     Paths,
     Position,
+    Roll,
     SchemaError,
+    SinkContext,
+    UserError,
     canonical_schema,
     cast_array,
     cast_batch,
@@ -31,6 +39,11 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _START: Position = {"group": 0, "row": 0}
+Compression: TypeAlias = Literal["zstd", "snappy", "gzip", "lz4", "none"]
+
+_GROUP_ROWS = 1 << 18
+_GROUP_BYTES = 64 << 20
+"""A row group is written when it has so many rows or holds so many bytes in memory."""
 _SMALLEST_DECODE = 1024
 """Rows decoded at once at least, however few are asked for."""
 
@@ -229,3 +242,98 @@ class _ParquetRows:
 
     def close(self) -> None:
         self._file.close(force=True)
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Sink:
+    """Writes Parquet files into a folder; they appear when a checkpoint is complete, each whole.
+
+    `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
+    folder is not empty: "error", "append", or "replace", which removes the old `.parquet` files once the first new
+    ones are there.
+    """
+
+    _target: FileTarget
+    _format: ParquetFormat
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compression: Compression = "zstd",
+        roll: Roll = "256MB",
+        mode: Mode = "error",
+        filesystem: pafs.FileSystem | None = None,
+    ) -> None:
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        set_fields(self, _target=target, _format=ParquetFormat(compression))
+
+    def __repr__(self) -> str:
+        return f"parquet.Sink({self._target.path}, mode={self._target.mode!r})"
+
+    @property
+    def changelog(self) -> bool:
+        return False
+
+    def open(self, who: SinkContext) -> FileWriter:
+        return FileWriter(self._target, self._format, who)
+
+    def committer(self, job: str) -> FileCommitter:
+        return FileCommitter(self._target, self._format.suffix, job)
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFormat:
+    """A `FileFormat`: Parquet, its column chunks compressed."""
+
+    compression: Compression
+
+    def __post_init__(self) -> None:
+        if self.compression not in ("zstd", "snappy", "gzip", "lz4", "none"):
+            raise UserError(
+                f"compression={self.compression!r} is unknown", remedy='use "zstd", "snappy", "gzip", "lz4" or "none"'
+            )
+
+    @property
+    def suffix(self) -> str:
+        return ".parquet"
+
+    @property
+    def codec(self) -> None:
+        return None
+
+    def encoder(self, stream: pa.NativeFile, schema: pa.Schema, roll_bytes: int | None) -> _RowGroups:
+        from pyarrow import parquet
+
+        writer = parquet.ParquetWriter(stream, schema, compression=self.compression)
+        return _RowGroups(writer, schema, min(_GROUP_BYTES, roll_bytes or _GROUP_BYTES))
+
+
+class _RowGroups:
+    """Collects batches into row groups: large ones are read faster, and each has its statistics."""
+
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, group_bytes: int) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._group_bytes = group_bytes
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= _GROUP_ROWS or self._bytes >= self._group_bytes:
+            self._write_group()
+
+    def held(self) -> int:
+        return self._bytes
+
+    def finish(self) -> None:
+        if self._batches:
+            self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        self._writer.write_table(pa.Table.from_batches(self._batches, self._schema), row_group_size=self._rows)
+        self._batches, self._rows, self._bytes = [], 0, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamflow.connect.canonical import canonical_schema, canonical_type, cast_array, cast_batch
 from streamflow.connect.changelog import visible_batch, visible_schema
+from streamflow.connect.file_sink import Encoder, FileCommitter, FileFormat, FileTarget, FileWriter, Mode, Roll
 from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
 from streamflow.connect.frozen import set_fields, with_fields
 from streamflow.connect.lines import LineDecoder, line_reader
@@ -37,19 +38,26 @@ __all__ = [
     "Committer",
     "ConnectorError",
     "DataError",
+    "Encoder",
     "Ended",
     "Fatal",
+    "FileCommitter",
+    "FileFormat",
     "FileReader",
     "FileRows",
+    "FileTarget",
+    "FileWriter",
     "Files",
     "FilterableSource",
     "LineDecoder",
+    "Mode",
     "Paths",
     "PollResult",
     "Position",
     "ProjectableSource",
     "Reader",
     "Retryable",
+    "Roll",
     "SchemaError",
     "Sink",
     "SinkContext",

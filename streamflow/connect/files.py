@@ -76,7 +76,7 @@ class _Root:
 
     @classmethod
     def of(cls, given: str, filesystem: pafs.FileSystem | None) -> _Root:
-        filesystem, path, scheme = _filesystem_of(given, filesystem)
+        filesystem, path, scheme = filesystem_of(given, filesystem)
         pattern = None
         wild = _WILD.search(path)
         if wild is not None and not _exists(filesystem, path):
@@ -117,7 +117,7 @@ class _Root:
         return self.pattern is None or self.pattern.fullmatch(inner) is not None
 
 
-def _filesystem_of(given: str, filesystem: pafs.FileSystem | None) -> tuple[pafs.FileSystem, str, str]:
+def filesystem_of(given: str, filesystem: pafs.FileSystem | None) -> tuple[pafs.FileSystem, str, str]:
     """The filesystem, the path in it, and what stands before the path in the files' names (never a URI's secrets)."""
     from pyarrow import fs
 
