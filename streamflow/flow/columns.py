@@ -193,7 +193,7 @@ def _check_order(by: Sequence[SortKey], kind: StreamType) -> None:
         raise UserError("top needs a column to order by", remedy='top(10, by="count")')
     seen: set[str] = set()
     for key in by:
-        type_ = column_type(key.column, kind.schema)
+        type_ = column_type(key.column, expression_schema(kind))
         if pt.is_nested(type_):
             raise SchemaError(f"by={key.column!r} is {type_}, which has no order", remedy="order by one of its parts")
         if key.column in seen:

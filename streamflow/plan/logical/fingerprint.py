@@ -67,7 +67,7 @@ def _text(value: Any) -> str:
             return f"{{{', '.join(sorted(map(_text, value)))}}}"
         case partial():
             return f"partial({_text(value.func)}, {_text(value.args)}, {_text(value.keywords)})"
-        case _ if is_dataclass(value) and not isinstance(value, type):
+        case _ if is_dataclass(value) and not isinstance(value, type) and _is_frozen(value):
             return f"{_origin(type(value))}({', '.join(_text_of_fields(value))})"
         case _ if callable(value) and hasattr(value, "__qualname__"):
             return _origin(value)
@@ -77,6 +77,11 @@ def _text(value: Any) -> str:
 
 def _text_of_fields(value: Any) -> Iterator[str]:
     return (f"{f.name}={_text(getattr(value, f.name))}" for f in fields(value) if f.compare)
+
+
+def _is_frozen(value: Any) -> bool:
+    """Only what cannot change is a value: a cache must not count."""
+    return bool(value.__dataclass_params__.frozen)
 
 
 def _origin(defined: Callable[..., object]) -> str:
