@@ -317,12 +317,11 @@ def _extreme_floats(kind: Literal["min", "max"], values: pa.Array, groups: Group
     numbers, ids = _only(raw_values(values), valid), _only(groups.ids, valid)
     if kind == "min":
         result = np.full(groups.count, np.nan, numbers.dtype)
-        ufunc = np.fmin
+        np.fmin.at(result, ids, numbers)
     else:
         result = np.full(groups.count, -np.inf, numbers.dtype)
-        ufunc = np.maximum
-    with np.errstate(invalid="ignore"):
-        ufunc.at(result, ids, numbers)
+        with np.errstate(invalid="ignore"):
+            np.maximum.at(result, ids, numbers)
     return _array(result + numbers.dtype.type(0), None if valid is None else _seen(ids, groups.count))
 
 

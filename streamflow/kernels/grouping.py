@@ -14,6 +14,7 @@ Nothing here loops over rows in Python. Scratch memory is a few int64 arrays of 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -61,6 +62,18 @@ def group(keys: Sequence[pa.Array], length: int, leading: Int64s | None = None) 
     if leading is None:
         return _number(*_combined(digits))
     return _ascending(_number(*_combined([_integer_codes(leading), *digits])), leading)
+
+
+def runs(values: Int64s) -> list[tuple[int, int]]:
+    """Where equal neighbours stand: start and stop of each run.
+
+    >>> runs(np.array([4, 4, 9]))
+    [(0, 2), (2, 3)]
+    """
+    if len(values) == 0:
+        return []
+    borders = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
+    return list(itertools.pairwise(borders))
 
 
 def raw_values(array: pa.Array) -> npt.NDArray[Any]:

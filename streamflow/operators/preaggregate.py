@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields
-from streamflow.kernels.grouping import Groups, Int64s, group, raw_values
+from streamflow.kernels.grouping import Groups, Int64s, group, raw_values, runs
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.events import TIME
 
@@ -75,10 +73,7 @@ class Reduced:
     def by_slice(self, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
         """One chunk per slice."""
         chunk = pa.RecordBatch.from_arrays(self.columns, schema=schema)
-        if len(self.slices) == 0:
-            return
-        starts = [0, *(np.flatnonzero(self.slices[1:] != self.slices[:-1]) + 1).tolist(), len(self.slices)]
-        for start, stop in itertools.pairwise(starts):
+        for start, stop in runs(self.slices):
             yield int(self.slices[start]), chunk.slice(start, stop - start)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.grouping import raw_values
+from streamflow.kernels.grouping import raw_values, runs
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
 
@@ -88,6 +88,5 @@ class ChunkLog:
         order = np.argsort(namespaces, kind="stable")
         ordered = namespaces[order]
         chunks = rows.select(self._schema.names).take(pa.array(order))
-        starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
-        for start, size in zip(starts, np.diff(starts, append=len(ordered)), strict=True):
-            self.append(int(ordered[start]), chunks.slice(int(start), int(size)))
+        for start, stop in runs(ordered):
+            self.append(int(ordered[start]), chunks.slice(start, stop - start))
