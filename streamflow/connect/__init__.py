@@ -8,6 +8,7 @@ from streamflow.connect.file_sink import Encoder, FileCommitter, FileFormat, Fil
 from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
 from streamflow.connect.frozen import set_fields, with_fields
 from streamflow.connect.lines import LineDecoder, line_reader
+from streamflow.connect.registry import connector, connectors
 from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
     Committable,
@@ -74,6 +75,8 @@ __all__ = [
     "canonical_type",
     "cast_array",
     "cast_batch",
+    "connector",
+    "connectors",
     "line_reader",
     "parse_duration",
     "parse_size",

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.connect.canonical import UTC_MICROSECONDS, cast_batch
+from streamflow.connect.formats.text import string_bytes
 from streamflow.errors import SchemaError
 
 _OBJECT = ord("{")
@@ -125,9 +126,7 @@ class JsonEncoder:
         for index, key in enumerate(self._keys):
             parts += [("," if index else "{") + key, json_values(batch.column(index))]
         lines = pc.binary_join_element_wise(*parts, "}\n", "", null_handling="replace", null_replacement="null")
-        offsets = np.frombuffer(lines.buffers()[1], np.int32, lines.offset + len(lines) + 1)
-        start, end = int(offsets[lines.offset]), int(offsets[-1])
-        return lines.buffers()[2].slice(start, end - start) if len(lines) else pa.py_buffer(b"")
+        return string_bytes(lines)
 
 
 def _check_encodable(type_: pa.DataType, column: str) -> None:

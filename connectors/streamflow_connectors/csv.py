@@ -1,0 +1,153 @@
+"""CSV: a record per row, values separated by commas or another character."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from streamflow.connect import (
+    FileCommitter,
+    FileReader,
+    Files,
+    FileTarget,
+    FileWriter,
+    Mode,
+    Paths,
+    Position,
+    Roll,
+    SinkContext,
+    UserError,
+    canonical_schema,
+    line_reader,
+    schema_of,
+    set_fields,
+    with_fields,
+)
+from streamflow.connect.formats.csv import CsvDecoder, CsvEncoder
+from streamflow.connect.formats.lines import Compression, LineFormat
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pafs
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Source:
+    """Reads CSV files; `.gz` and `.zst` files are decompressed.
+
+    `path`: file, folder, glob, URI or a list of these. `schema`: the columns to read (a `pa.Schema`, dataclass,
+    TypedDict or NamedTuple), found by their names in the header, whatever else is there; with `header=False` all
+    columns of the file in order. Only the columns that a flow uses are decoded. An unquoted empty value is null, and
+    so are the unquoted `null_values`. A record that is malformed or does not fit is an error that names file and line.
+    """
+
+    _files: Files
+    _schema: pa.Schema
+    _names: tuple[str, ...] | None
+    _delimiter: str
+    _null_values: tuple[str, ...]
+
+    def __init__(
+        self,
+        path: Paths,
+        schema: pa.Schema | type,
+        *,
+        header: bool = True,
+        delimiter: str = ",",
+        null_values: Sequence[str] = (),
+        filesystem: pafs.FileSystem | None = None,
+    ) -> None:
+        columns = canonical_schema(schema_of(schema))
+        _check(delimiter)
+        CsvDecoder(columns, None, delimiter, null_values)
+        set_fields(
+            self,
+            _files=Files.of(path, filesystem),
+            _schema=columns,
+            _names=None if header else tuple(columns.names),
+            _delimiter=delimiter,
+            _null_values=tuple(null_values),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"csv.Source({', '.join(self._files.paths)}, columns={self._schema.names}, header={self._names is None}, "
+            f"delimiter={self._delimiter!r}, null_values={list(self._null_values)})"
+        )
+
+    @property
+    def bounded(self) -> bool:
+        return True
+
+    def schema(self) -> pa.Schema:
+        return self._schema
+
+    def splits(self) -> list[str]:
+        return self._files.names()
+
+    def project(self, columns: Sequence[str]) -> Source:
+        return with_fields(self, _schema=pa.schema([self._schema.field(name) for name in columns]))
+
+    def open(self, splits: Mapping[str, Position | None]) -> FileReader:
+        return line_reader(
+            self._files, splits, lambda: CsvDecoder(self._schema, self._names, self._delimiter, self._null_values)
+        )
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Sink:
+    """Writes CSV files with a header into a folder; they appear when a checkpoint is complete, each whole.
+
+    Strings are quoted; null is an unquoted empty value. `roll`: when a file is full, by size ("128MB") or by size and
+    age (("128MB", "10m")). `mode`: what happens if the folder is not empty: "error", "append", or "replace", which
+    removes the old `.csv` files once the first new ones are there.
+    """
+
+    _target: FileTarget
+    _delimiter: str
+    _compression: Compression
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        delimiter: str = ",",
+        compression: Compression = None,
+        roll: Roll = "256MB",
+        mode: Mode = "error",
+        filesystem: pafs.FileSystem | None = None,
+    ) -> None:
+        _check(delimiter)
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        set_fields(self, _target=target, _delimiter=delimiter, _compression=compression)
+        self._format()
+
+    def __repr__(self) -> str:
+        return f"csv.Sink({self._target.path}, mode={self._target.mode!r})"
+
+    @property
+    def changelog(self) -> bool:
+        return False
+
+    def open(self, who: SinkContext) -> FileWriter:
+        CsvEncoder(who.schema, self._delimiter)
+        return FileWriter(self._target, self._format(), who)
+
+    def committer(self, job: str) -> FileCommitter:
+        return FileCommitter(self._target, self._format().suffix, job)
+
+    def _format(self) -> LineFormat:
+        def make(schema: pa.Schema) -> CsvEncoder:
+            return CsvEncoder(schema, self._delimiter)
+
+        return LineFormat(".csv", self._compression, make, lambda schema: make(schema).header(schema))
+
+
+def _check(delimiter: str) -> None:
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+        raise UserError(
+            f"delimiter={delimiter!r} cannot separate values", remedy='use one character, as in ";" or "\\t"'
+        )

@@ -1,0 +1,98 @@
+"""Text files: a line per row, in the column `line`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from streamflow.connect import (
+    FileCommitter,
+    FileReader,
+    Files,
+    FileTarget,
+    FileWriter,
+    Mode,
+    Paths,
+    Position,
+    Roll,
+    SinkContext,
+    line_reader,
+    set_fields,
+)
+from streamflow.connect.formats.lines import Compression, LineFormat
+from streamflow.connect.formats.text import SCHEMA, TextDecoder, TextEncoder
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pafs
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Source:
+    """Reads lines of UTF-8, without their newlines (`\\n` or `\\r\\n`); `.gz` and `.zst` files are decompressed.
+
+    `path`: file, folder, glob, URI or a list of these. A line that is not UTF-8 is an error that names file and line.
+    """
+
+    _files: Files
+
+    def __init__(self, path: Paths, *, filesystem: pafs.FileSystem | None = None) -> None:
+        set_fields(self, _files=Files.of(path, filesystem))
+
+    def __repr__(self) -> str:
+        return f"text.Source({', '.join(self._files.paths)})"
+
+    @property
+    def bounded(self) -> bool:
+        return True
+
+    def schema(self) -> pa.Schema:
+        return SCHEMA
+
+    def splits(self) -> list[str]:
+        return self._files.names()
+
+    def open(self, splits: Mapping[str, Position | None]) -> FileReader:
+        return line_reader(self._files, splits, TextDecoder)
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Sink:
+    """Writes the first string column of the rows as lines; files appear when a checkpoint is complete, each whole.
+
+    `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
+    folder is not empty: "error", "append", or "replace", which removes the old `.txt` files once the first new ones
+    are there.
+    """
+
+    _target: FileTarget
+    _format: LineFormat
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compression: Compression = None,
+        roll: Roll = "256MB",
+        mode: Mode = "error",
+        filesystem: pafs.FileSystem | None = None,
+    ) -> None:
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        set_fields(self, _target=target, _format=LineFormat(".txt", compression, TextEncoder))
+
+    def __repr__(self) -> str:
+        return f"text.Sink({self._target.path}, mode={self._target.mode!r})"
+
+    @property
+    def changelog(self) -> bool:
+        return False
+
+    def open(self, who: SinkContext) -> FileWriter:
+        TextEncoder(who.schema)
+        return FileWriter(self._target, self._format, who)
+
+    def committer(self, job: str) -> FileCommitter:
+        return FileCommitter(self._target, self._format.suffix, job)
