@@ -9,34 +9,33 @@ import pyarrow as pa
 
 from streamflow.kernels.grouping import Int64s, raw_values
 from streamflow.kernels.sessions import row_ends
-from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE
-from streamflow.state.held_rows import KeyGroupWatermarks
+from streamflow.operators.events import MAX_TIME, TIME_TYPE
+from streamflow.state.progress import Progress
 
 WINDOW_START, WINDOW_END = "window_start", "window_end"
 WINDOW_FIELDS = (pa.field(WINDOW_START, TIME_TYPE), pa.field(WINDOW_END, TIME_TYPE))
 
 
 def on_time(
-    rows: pa.RecordBatch, keys: Sequence[pa.Array], gap: int, watermarks: KeyGroupWatermarks
+    rows: pa.RecordBatch, keys: Sequence[pa.Array], gap: int, progress: Progress
 ) -> tuple[pa.RecordBatch, Int64s]:
     """The rows whose own [t, t + gap) the watermark has not passed, and its end; the others are counted as late.
 
     The last column of `rows` is the event time.
     """
     ends = row_ends(raw_values(rows.column(-1)), gap)
-    kept = before_watermark(ends, keys, watermarks)
+    kept = before_watermark(ends, keys, progress)
     if kept is None:
         return rows, ends
     return rows.take(pa.array(kept)), ends[kept]
 
 
-def before_watermark(ends: Int64s, keys: Sequence[pa.Array], watermarks: KeyGroupWatermarks) -> Int64s | None:
+def before_watermark(ends: Int64s, keys: Sequence[pa.Array], progress: Progress) -> Int64s | None:
     """The rows whose window end is above the watermark that judges them; None for all. The others count as late."""
-    limit = watermarks.of(keys, len(ends))
-    if isinstance(limit, int) and (limit == MIN_TIME or int(ends.min()) > limit):
+    if progress.settled and int(ends.min()) > progress.watermark:
         return None
-    kept = np.flatnonzero(ends > limit)
-    watermarks.late += len(ends) - len(kept)
+    kept = np.flatnonzero(ends > progress.of_rows(keys, len(ends)))
+    progress.late += len(ends) - len(kept)
     return kept if len(kept) < len(ends) else None
 
 

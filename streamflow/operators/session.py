@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, finish, merge, partial, partial_fields, result_type
 from streamflow.kernels.grouping import Groups, group, raw_values
 from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
@@ -13,7 +14,8 @@ from streamflow.operators.base import Output
 from streamflow.operators.events import MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import WINDOW_FIELDS, on_time, split_fired, times_of
 from streamflow.state.container import Container
-from streamflow.state.held_rows import HeldRows, KeyGroupWatermarks
+from streamflow.state.held_rows import HeldRows
+from streamflow.state.progress import Progress
 
 COALESCED = 1 << 16
 """So many raw rows are gathered before they are merged into the open sessions: a merge touches all that are open."""
@@ -51,17 +53,17 @@ class SessionAggregate:
         self._earliest = (
             MIN_TIME  # no session ends before; MIN_TIME until the open ones, maybe restored, have been seen
         )
-        self._watermarks = KeyGroupWatermarks()
+        self._progress = Progress()
         results = [pa.field(spec.name, result_type(spec.kind, spec.type)) for spec in aggregates]
         self.output_schema = pa.schema([*fields, *WINDOW_FIELDS, *results, pa.field(TIME, TIME_TYPE)])
 
     @property
     def late(self) -> int:
-        return self._watermarks.late
+        return self._progress.late
 
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         rows = batch.select(self._needed)
-        rows, ends = on_time(rows, self._key_columns(rows), self._gap, self._watermarks)
+        rows, ends = on_time(rows, self._key_columns(rows), self._gap, self._progress)
         if rows.num_rows:
             self._earliest = min(self._earliest, int(ends.min()))
             self._raw.append(rows)
@@ -71,7 +73,7 @@ class SessionAggregate:
         return ()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
-        self._watermarks.rise(watermark.time)
+        self._progress.advance(watermark.time)
         if self._earliest <= watermark.time:
             self._merge_raw()
             yield from self._fire(watermark.time)
@@ -82,7 +84,7 @@ class SessionAggregate:
         return ()
 
     def state(self) -> Mapping[str, Container]:
-        return {"sessions": self._open, "watermarks": self._watermarks}
+        return {"sessions": self._open, "progress": self._progress}
 
     def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
         return [rows.column(place) for place in range(len(self._keys))]
@@ -145,7 +147,15 @@ class SessionAggregate:
         place += 2
         for spec in self._aggregates:
             stop = place + len(partial_fields(spec))
-            columns.append(finish(spec, sessions.columns[place:stop]))
+            columns.append(_finish(spec, sessions.columns[place:stop]))
             place = stop
         columns.append(times_of(ends - 1))
         return pa.RecordBatch.from_arrays(columns, schema=self.output_schema)
+
+
+def _finish(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:
+    try:
+        return finish(spec, parts)
+    except OverflowError as error:
+        remedy = "cast the column to float64 or to a decimal before it is summed"
+        raise DataError(str(error), remedy=remedy) from error

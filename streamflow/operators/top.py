@@ -30,7 +30,8 @@ from streamflow.operators.firing import (
     times_of,
 )
 from streamflow.state.container import Container
-from streamflow.state.held_rows import HeldRows, KeyGroupWatermarks
+from streamflow.state.held_rows import HeldRows
+from streamflow.state.progress import Progress
 
 Bools: TypeAlias = "npt.NDArray[np.bool_]"
 Stage: TypeAlias = Literal["whole", "local", "final"]
@@ -109,7 +110,7 @@ class WindowTop:
         self._limit = HELD
         self._earliest = MIN_TIME  # no window held ends before; MIN_TIME until what a restore brought has been seen
         self._best: dict[int, Codes] = {}  # per window end the lowest n codes of the first `by` column
-        self._watermarks = KeyGroupWatermarks()
+        self._progress = Progress()
         computed = [] if isinstance(window, FinalBound) else list(WINDOW_FIELDS)
         visible = [field for field in fields if field.name != TIME]
         if computed and stage != "local":
@@ -121,19 +122,19 @@ class WindowTop:
 
     @property
     def late(self) -> int:
-        return self._watermarks.late
+        return self._progress.late
 
     def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
         rows = batch.select(self._taken) if self._bounded else batch
         places, ends = self._pairs(batch, rows)
         if self._stage == "local":
-            closed = ends <= self._watermarks.time
+            closed = ends <= self._progress.watermark
             if closed.any():
                 yield self._results(self._beside(rows, _only(places, np.flatnonzero(closed)), ends[closed]))
                 places, ends = _only(places, np.flatnonzero(~closed)), ends[~closed]
         elif len(ends):
-            keys = () if self._watermarks.settled else self._key_columns(_take(rows, places))
-            kept = before_watermark(ends, keys, self._watermarks)
+            keys = () if self._progress.settled else self._key_columns(_take(rows, places))
+            kept = before_watermark(ends, keys, self._progress)
             if kept is not None:
                 places, ends = _only(places, kept), ends[kept]
         if len(ends):
@@ -143,7 +144,7 @@ class WindowTop:
                 self._cut()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
-        self._watermarks.rise(watermark.time)
+        self._progress.advance(watermark.time)
         if self._earliest <= watermark.time:
             rows = self._held.take()
             fired, kept, self._earliest = split_fired(rows, rows.num_columns - 1, watermark.time)
@@ -161,7 +162,7 @@ class WindowTop:
             yield self._results(self._first(self._held.take()))
 
     def state(self) -> Mapping[str, Container]:
-        return {} if self._stage == "local" else {"rows": self._held, "watermarks": self._watermarks}
+        return {} if self._stage == "local" else {"rows": self._held, "progress": self._progress}
 
     def _pairs(self, batch: Batch, rows: pa.RecordBatch) -> tuple[Int64s | None, Int64s]:
         """The rows (None: each once) and window ends of the pairs that may be in a result or are to be judged late."""
@@ -210,7 +211,7 @@ class WindowTop:
 
     def _may_leave_out(self, end: int) -> bool:
         """Rows of a window that is closed are all needed, to be counted or sent on."""
-        return self._watermarks.settled and end > self._watermarks.time
+        return self._progress.settled and end > self._progress.watermark
 
     def _contenders(self, rows: pa.RecordBatch, codes: Codes, inside: Bools | None, end: int) -> Int64s:
         """The rows inside a window that are not worse, by the first column, than n others of it."""
@@ -287,17 +288,17 @@ class SessionTop:
         self._held = HeldRows(pa.schema([*schema, START_FIELD, END_FIELD]), [schema.get_field_index(k) for k in keys])
         self._limit = HELD
         self._earliest = MIN_TIME  # no session ends before; MIN_TIME until what a restore brought has been seen
-        self._watermarks = KeyGroupWatermarks()
+        self._progress = Progress()
         rest = [field for field in schema if field.name not in (*keys, TIME)]
         fields = [*(schema.field(key) for key in keys), *WINDOW_FIELDS, *rest, schema.field(TIME)]
         self.output_schema = pa.schema(fields)
 
     @property
     def late(self) -> int:
-        return self._watermarks.late
+        return self._progress.late
 
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
-        rows, ends = on_time(batch, self._key_columns(batch), self._gap, self._watermarks)
+        rows, ends = on_time(batch, self._key_columns(batch), self._gap, self._progress)
         if rows.num_rows:
             self._earliest = min(self._earliest, int(ends.min()))
             starts = rows.column(-1).view(pa.int64())
@@ -308,7 +309,7 @@ class SessionTop:
         return ()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
-        self._watermarks.rise(watermark.time)
+        self._progress.advance(watermark.time)
         if self._earliest <= watermark.time:
             self._merge()
             rows = self._held.take()
@@ -323,7 +324,7 @@ class SessionTop:
         return ()
 
     def state(self) -> Mapping[str, Container]:
-        return {"rows": self._held, "watermarks": self._watermarks}
+        return {"rows": self._held, "progress": self._progress}
 
     def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
         return [rows.column(key) for key in self._keys]

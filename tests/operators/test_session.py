@@ -99,7 +99,7 @@ class Cluster:
     def restore(self, count: int) -> None:
         for worker in self.workers:
             self.outputs += worker.flush()
-        names = ("sessions", "watermarks")
+        names = ("sessions", "progress")
         parts = {name: [worker.state()[name].snapshot(GROUPS) for worker in self.workers] for name in names}
         self.workers = [step() for _ in range(count)]
         for index, worker in enumerate(self.workers):
