@@ -151,8 +151,8 @@ class ExplodeList(Stateless):
 class ApplyBatches(Stateless):
     """A user's function of whole batches, which it sees with `_time` and of at most `max_rows` rows.
 
-    What it gives must have the columns of `schema`. Without `_time` it keeps the batch's, if it has as many rows. Raises
-    DataError where the columns are others, where a time is missing, and where the function raised.
+    What it gives must have the columns of `schema`. Without `_time` it keeps the batch's, if it has as many rows.
+    Raises DataError where the columns are others, a time is missing, or the function raised.
     """
 
     __slots__ = ("_function", "_max_rows", "_name", "_schema")
@@ -190,7 +190,7 @@ class ApplyBatches(Stateless):
                 continue
             if made.num_rows != batch.num_rows:
                 raise DataError(
-                    f"the function {self._name} made {made.num_rows} rows of {batch.num_rows} without their {name}",
+                    f"the function {self._name} made {made.num_rows} rows of {batch.num_rows} without {name}",
                     remedy=f"return the column {name} too: rows keep it by themselves only where there are as many",
                 )
             made = made.append_column(name, batch.column(name))

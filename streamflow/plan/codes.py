@@ -326,6 +326,12 @@ def _split(call: Call) -> Callable[[Any], Any]:
 _weekday: Unary = compute.unit_of_day(86_400 * _SECOND, 7, first=3)
 """Monday is 0: 1970-01-01 was a Thursday."""
 
+
+def _struct_field(call: Call, args: list[Code], type_: pa.DataType) -> Code:
+    record, name = array_of(args[0]), call.option("name")
+    return from_arrow(type_, lambda batch: pc.struct_field(record(batch), name))
+
+
 COMPILERS: Mapping[str, Compile] = {
     **dict.fromkeys(("add", "sub", "mul", "div", "floordiv", "mod", "pow"), _arithmetic),
     **dict.fromkeys(("neg", "abs"), _negate),
@@ -340,6 +346,7 @@ COMPILERS: Mapping[str, Compile] = {
     "is_not_null": _is_null,
     "coalesce": _coalesce,
     "from_epoch": _from_epoch,
+    "struct.field": _struct_field,
     "str.len_chars": _text(lambda call: lambda a: pc.utf8_length(a).cast(pa.int64())),
     "str.to_lowercase": _text(lambda call: pc.utf8_lower),
     "str.to_uppercase": _text(lambda call: pc.utf8_upper),
