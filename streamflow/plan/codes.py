@@ -327,7 +327,7 @@ _weekday: Unary = compute.unit_of_day(86_400 * _SECOND, 7, first=3)
 """Monday is 0: 1970-01-01 was a Thursday."""
 
 
-def _struct_field(call: Call, args: list[Code], type_: pa.DataType) -> Code:
+def _struct_field(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
     record, name = array_of(args[0]), call.option("name")
     return from_arrow(type_, lambda batch: pc.struct_field(record(batch), name))
 

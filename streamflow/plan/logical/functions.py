@@ -284,6 +284,13 @@ def _any(call: Call, operands: Sequence[Operand]) -> Bound | None:
     return tuple(o.type for o in operands), BOOL
 
 
+def _struct_field(call: Call, operands: Sequence[Operand]) -> Bound | None:
+    (operand,) = operands
+    if not pt.is_struct(operand.type) or operand.type.get_field_index(call.option("name")) < 0:
+        return None
+    return (operand.type,), operand.type.field(call.option("name")).type
+
+
 def _fixed(*takes: pa.DataType, gives: pa.DataType) -> Signature:
     """Operands of just these types (a date also stands for its midnight, null for anything)."""
 
@@ -335,6 +342,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "is_not_null": _any,
     "coalesce": _coalesce,
     "from_epoch": _from_epoch,
+    "struct.field": _struct_field,
     "str.len_chars": _fixed(STRING, gives=INT64),
     "str.to_lowercase": _STRING_TO_STRING,
     "str.to_uppercase": _STRING_TO_STRING,

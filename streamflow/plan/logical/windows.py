@@ -44,7 +44,10 @@ Window: TypeAlias = "Tumbling | Sliding | Session"
 
 @dataclass(frozen=True, slots=True)
 class BoundedOutOfOrderness:
-    """The watermark trails a split's greatest event time by `bound`; a split quiet for `idle` does not hold others back."""
+    """The watermark trails a split's greatest event time by `bound`.
+
+    A split quiet for `idle` does not hold others back.
+    """
 
     bound: int
     idle: int | None = None
