@@ -89,7 +89,8 @@ def _checked(function: Callable[..., Any], target: str) -> BuildFunction:
         flow = function(*args, **parameters)
         if not isinstance(flow, Flow):
             raise UserError(
-                f"{target} gave no Flow, but an object of type {type(flow).__name__}", remedy="let the function return its sf.Flow"
+                f"{target} gave no Flow, but an object of type {type(flow).__name__}",
+                remedy="let the function return its sf.Flow",
             )
         return flow
 

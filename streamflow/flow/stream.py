@@ -119,14 +119,21 @@ class Stream:
 
         A row function that gives a record adds the record's fields.
 
-        >>> rides.with_columns(net=col("fare") * 0.9).schema.names
-        ['at', 'city', 'fare', 'tags', 'net']
+        >>> from typing import NamedTuple
+        >>> class Place(NamedTuple):
+        ...     country: str
+        ...     zone: int
+        >>> def place(city: str) -> Place:
+        ...     return Place("no", len(city))
+        >>> rides.with_columns(place, net=col("fare") * 0.9).schema.names
+        ['at', 'city', 'fare', 'tags', 'country', 'zone', 'net']
         """
         with Building("with_columns") as at:
             made = named_columns(columns, named)
             if not made:
                 raise UserError("with_columns() has no column", remedy='with_columns(total=col("price") * 2)')
-            return self._project(_merged(self._node.type.schema, made), "with_columns", at)
+            rows, made = self._with_records(made, len(columns), at)
+            return rows._project(_merged(self.schema, made), "with_columns", at)
 
     def drop(self, *columns: str) -> Stream:
         """All columns but these.
@@ -334,19 +341,20 @@ class Stream:
             return self._next(Peek(type=self._node.type, location=at, input=self._node, rows=rows), "peek")
 
     def changes(self) -> Stream:
-        """A changelog's changes as plain rows: `change` ("insert", "update_before", "update_after", "delete"), then
-        its columns.
+        """A changelog's changes as plain rows: its columns, then `change`.
+
+        That is "insert", "update_before", "update_after" or "delete".
 
         >>> rides.key_by("city").agg(rides=sf.count()).changes().schema
-        change: string
         city: string
         rides: int64
+        change: string
         """
         with Building("changes") as at:
             kind = self._node.type
             if kind.changelog is None:
                 raise UserError("the stream is no changelog: its rows are plain already", remedy="leave .changes() out")
-            schema = pa.schema([pa.field("change", pa.string()), *kind.schema])
+            schema = pa.schema([*kind.schema, pa.field("change", pa.string())])
             checked.check_names(schema.names)
             made = StreamType(schema, event_time=kind.event_time, bounds=kind.bounds)
             return self._next(Changes(type=made, location=at, input=self._node), "changes")
@@ -413,7 +421,7 @@ class Stream:
         """Running aggregates of all rows so far: a changelog of one row, without event time.
 
         >>> rides.agg(rides=sf.count()).changes().schema.names
-        ['change', 'rides']
+        ['rides', 'change']
         """
         with Building("agg") as at:
             checked.require_append_only(self._node.type, "agg")
@@ -437,6 +445,22 @@ class Stream:
         kind = checked.projected(made, self._node.type)
         return self._next(Project(type=kind, location=at, input=self._node, columns=tuple(made)), operation)
 
+    def _with_records(self, made: list[Named], positional: int, at: Location) -> tuple[Stream, list[Named]]:
+        """Functions that give records: called in a step before, once per row; then their fields stand in their place."""
+        hidden: list[Named] = []
+        flat: list[Named] = []
+        for number, column in enumerate(made):
+            match column.expr:
+                case terms.RowFunction(returns=Record(fields=fields)) if number < positional:
+                    record = f"#{number}"
+                    hidden.append(Named(record, column.expr))
+                    flat += [Named(name, _field_of(record, name)) for name, _ in fields]
+                case _:
+                    flat.append(column)
+        if not hidden:
+            return self, made
+        return self._project(_merged(self.schema, hidden), "with_columns", at), flat
+
     def _of_records(self, function: terms.RowFunction, what: str) -> StreamType:
         """The type of a stream whose rows are what the function returns."""
         kind = self._node.type
@@ -459,6 +483,10 @@ def _merged(schema: pa.Schema, made: list[Named]) -> list[Named]:
     by_name = {column.name: column for column in made}
     old = [by_name.get(name, Named(name, Column(name))) for name in schema.names]
     return [*old, *(column for column in made if column.name not in schema.names)]
+
+
+def _field_of(record: str, name: str) -> terms.Expr:
+    return terms.Call("struct.field", (Column(record),), (("name", name),))
 
 
 def _existing(name: str, schema: pa.Schema) -> int:

@@ -52,6 +52,10 @@ def fares(ride: Ride) -> Fare:
     return Fare(ride.city, ride.riders * 2.0)
 
 
+def fares_of(city: str) -> Fare:
+    return Fare(city, 1.0)
+
+
 def split(tags: list[str]) -> Iterator[Tag]:
     for tag in tags:
         yield {"tag": tag}
@@ -106,6 +110,31 @@ def test_with_columns_replaces_in_place_and_adds_at_the_end(rides: sf.Stream) ->
     )
     assert made.schema == pa.schema(
         {"city": pa.string(), "fare": pa.int64(), "riders": pa.int64(), "net": pa.float64()}
+    )
+
+
+def test_a_functions_record_adds_its_fields_and_the_function_is_called_once_per_row() -> None:
+    called: list[str] = []
+
+    def priced(city: str) -> Fare:
+        called.append(city)
+        return Fare(city.upper(), len(city) * 1.0)
+
+    flow = sf.Flow("rides")
+    rides = flow.read("rides", memory.Source(pa.table({"city": ["a", "bcd"], "riders": [1, 2]})))
+    rides.with_columns(priced, twice=col("riders") * 2, was="city").write("out", memory.Sink())
+    rows = sf.testing.run(flow)["out"].sort_by("riders").to_pylist()
+    assert rows == [
+        {"city": "A", "riders": 1, "fare": 1.0, "twice": 2, "was": "a"},
+        {"city": "BCD", "riders": 2, "fare": 3.0, "twice": 4, "was": "bcd"},
+    ]
+    assert sorted(called) == ["a", "bcd"]
+
+
+def test_a_functions_record_under_a_keyword_is_one_column(rides: sf.Stream) -> None:
+    made = rides.select("city").with_columns(ride=fares_of)
+    assert made.schema == pa.schema(
+        {"city": pa.string(), "ride": pa.struct({"city": pa.string(), "fare": pa.float64()})}
     )
 
 
@@ -216,7 +245,7 @@ def test_a_changelog_keeps_its_key_under_another_name(rides: sf.Stream) -> None:
 
 def test_changes_are_plain_rows(rides: sf.Stream) -> None:
     made = rides.key_by("city").agg(n=sf.count()).changes()
-    assert made.schema == pa.schema({"change": pa.string(), "city": pa.string(), "n": pa.int64()})
+    assert made.schema == pa.schema({"city": pa.string(), "n": pa.int64(), "change": pa.string()})
     assert node(made).type.changelog is None
 
 
