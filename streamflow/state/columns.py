@@ -96,6 +96,8 @@ class FixedColumn:
         if pa.types.is_boolean(self._type):
             values = pc.cast(values, pa.uint8())
         dtype = self._values.dtype
+        if values.null_count == len(values):  # there may be no buffer
+            return np.zeros(len(values), dtype)
         return np.frombuffer(values.buffers()[1], dtype, count=len(values), offset=values.offset * dtype.itemsize)
 
 

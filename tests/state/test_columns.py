@@ -66,6 +66,14 @@ def test_a_column_is_a_dict_from_slot_to_value(type_: pa.DataType, puts: list[li
     assert stored.get(np.array(slots, dtype=np.int64)).to_pylist() == [expected[slot] for slot in slots]
 
 
+def test_nothing_and_only_nulls_can_be_put() -> None:
+    stored = column(pa.int64())
+    stored.reserve(2)
+    stored.put(np.array([], np.int64), pa.array([], pa.int64()))
+    stored.put(slice(0, 2), pa.nulls(2, pa.int64()))
+    assert stored.get(np.array([1, 0])).to_pylist() == [None, None]
+
+
 def test_overwritten_strings_are_dropped_and_chunks_stay_few() -> None:
     stored = ChunkedColumn(pa.string())
     stored.reserve(1000)
