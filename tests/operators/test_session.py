@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.operators.base import Output
@@ -216,6 +218,13 @@ def test_a_row_between_two_open_sessions_bridges_them() -> None:
     list(sessions.flush())
     list(sessions.on_batch(0, batch([("a", 1, 4, 9)])))
     assert results(list(sessions.on_watermark(Watermark(28)))) == [("a", 1, 0, 28, 3, 7, 4, 27)]
+
+
+def test_a_sum_that_overflows_is_an_error_with_a_remedy() -> None:
+    sessions = step()
+    list(sessions.on_batch(0, batch([("a", 1, 2**63 - 1, 0), ("a", 1, 1, 5)])))
+    with pytest.raises(DataError, match="remedy: cast the column"):
+        list(sessions.on_watermark(Watermark(MAX_TIME)))
 
 
 def test_without_keys_all_rows_share_sessions() -> None:
