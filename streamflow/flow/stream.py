@@ -446,7 +446,7 @@ class Stream:
         return self._next(Project(type=kind, location=at, input=self._node, columns=tuple(made)), operation)
 
     def _with_records(self, made: list[Named], positional: int, at: Location) -> tuple[Stream, list[Named]]:
-        """Functions that give records: called in a step before, once per row; then their fields stand in their place."""
+        """Functions that give records: called in a step before, once per row, and then replaced by their fields."""
         hidden: list[Named] = []
         flat: list[Named] = []
         for number, column in enumerate(made):
