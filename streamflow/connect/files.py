@@ -82,31 +82,31 @@ class _Root:
         if wild is not None and not _exists(filesystem, path):
             folder, slash, _ = path[: wild.start()].rpartition("/")
             pattern = re.compile(_regex(path[len(folder + slash) :]))
-            path = folder or slash or "."
+            path = folder or slash
+        # Names in the working folder are written without "./".
+        path = "" if path == "." else path
         return cls(filesystem, path, scheme + path, pattern)
 
     def holds(self, name: str) -> bool:
-        return name == self.shown or name.startswith(self.shown.rstrip("/") + "/")
+        return not self.shown or name == self.shown or name.startswith(self.shown.rstrip("/") + "/")
 
     def names(self) -> list[str]:
         from pyarrow import fs
 
-        with reading(self.shown):
-            info = self.filesystem.get_file_info(self.path)
+        shown, path = self.shown or "the working folder", self.path or "."
+        with reading(shown):
+            info = self.filesystem.get_file_info(path)
             if info.type == fs.FileType.File:
                 return [self.shown]
             if info.type == fs.FileType.NotFound:
-                raise UserError(
-                    f"{self.shown} does not exist",
-                    remedy="correct the path; a relative one starts at the working folder",
-                )
-            below = self.filesystem.get_file_info(fs.FileSelector(self.path, recursive=True))
-        names = [self.shown + entry.path[len(self.path) :] for entry in below if entry.type == fs.FileType.File]
-        chosen = [name for name in names if self._chooses(name)]
+                raise UserError(f"{shown} does not exist", remedy="correct the path")
+            below = self.filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+        paths = [entry.path.removeprefix("./") for entry in below if entry.type == fs.FileType.File]
+        chosen = [name for name in (self.shown + path[len(self.path) :] for path in paths) if self._chooses(name)]
         if not chosen:
             what = "no file" if self.pattern is None else "no file that the pattern matches"
             raise UserError(
-                f"{self.shown} holds {what}", remedy="correct the path; names that start with _ or . are left out"
+                f"{shown} holds {what}", remedy="correct the path; names that start with _ or . are left out"
             )
         return chosen
 

@@ -93,15 +93,21 @@ class _Blocks:
         self._started = False
 
     def skip_to(self, byte: int, line: int) -> None:
-        """Go on at this byte, which is past all blocks that `next` has given."""
-        if self._stream.seekable():
+        """Go on at this byte, which is past all records that were given."""
+        ahead = byte - self._byte
+        if ahead <= len(self._carry):
+            self._carry = self._carry[ahead:]
+        elif self._stream.seekable():
             self._stream.seek(byte)
+            self._carry = b""
         else:
-            left = byte - self._byte - len(self._carry)
-            while left > 0 and (skipped := len(self._stream.read(min(left, 1 << 20)))):
-                left -= skipped
-        self._carry = b""
+            self._discard(ahead - len(self._carry))
+            self._carry = b""
         self._byte, self._line, self._started = byte, line, True
+
+    def _discard(self, count: int) -> None:
+        while count > 0 and (discarded := len(self._stream.read(min(count, 1 << 20)))):
+            count -= discarded
 
     def first_record(self) -> bytes:
         """The file's first record, taken out of the stream."""

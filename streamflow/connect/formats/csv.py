@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from streamflow.connect.canonical import UTC_MICROSECONDS, cast_array
+from streamflow.connect.canonical import UTC_MICROSECONDS, cast_array, empty_batch
 from streamflow.errors import SchemaError
 
 
@@ -60,7 +60,7 @@ class CsvDecoder:
         from pyarrow import csv
 
         if not block.strip(b"\r\n"):
-            return self._schema.empty_table().combine_chunks().to_batches()[0]
+            return empty_batch(self._schema)
         self._parse.newlines_in_values = b'"' in block
         options = csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=self._names)
         table = csv.read_csv(

@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pyarrow as pa
 
-from streamflow.connect.canonical import UTC_MICROSECONDS, cast_batch
+from streamflow.connect.canonical import cast_array, empty_batch
 from streamflow.connect.formats.text import string_bytes
 from streamflow.errors import SchemaError
 
@@ -47,14 +47,16 @@ class JsonDecoder:
 
         if not block.isascii():
             block.decode()
-        rows = _count_objects(block)
+        rows = _count_objects(block) if block else 0
         if not rows:
-            return self._schema.empty_table().combine_chunks().to_batches()[0]
+            return empty_batch(self._schema)
         options = pajson.ReadOptions(use_threads=False, block_size=len(block) + 1)
         table = pajson.read_json(pa.BufferReader(block), read_options=options, parse_options=self._parse)
         if table.num_rows != rows:
             raise ValueError(f"{table.num_rows} JSON objects on {rows} lines: each needs a line of its own")
-        return cast_batch(table.combine_chunks().to_batches()[0], self._schema)
+        batch = table.combine_chunks().to_batches()[0]
+        columns = [_from_wire(column, type_) for column, type_ in zip(batch.columns, self._schema.types, strict=True)]
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
 
 def _count_objects(block: bytes) -> int:
@@ -85,22 +87,29 @@ def _shown(text: bytes) -> str:
     return repr(text[:60].decode("utf-8", "replace"))
 
 
-def _wire_type(type_: pa.DataType, column: str) -> pa.DataType:
-    """What pyarrow's JSON parser can make of a value that becomes `type_` by a cast."""
+def _wire_type(type_: pa.DataType, column: str, *, nested: bool = False) -> pa.DataType:
+    """What pyarrow's JSON parser can make of a value that becomes `type_` by `_from_wire`."""
     types = pa.types
-    if types.is_date(type_) or types.is_time(type_):
+    if types.is_date(type_) or (types.is_time(type_) and not nested):
         return pa.string()
     if types.is_duration(type_):
         return pa.int64()
-    if types.is_timestamp(type_):
-        return UTC_MICROSECONDS
     if types.is_list(type_):
-        return pa.list_(_wire_type(type_.value_type, column))
+        return pa.list_(_wire_type(type_.value_type, column, nested=True))
     if types.is_struct(type_):
-        return pa.struct([pa.field(field.name, _wire_type(field.type, column)) for field in type_])
-    if types.is_map(type_) or types.is_fixed_size_list(type_) or types.is_fixed_size_binary(type_):
+        return pa.struct([pa.field(field.name, _wire_type(field.type, column, nested=True)) for field in type_])
+    if types.is_time(type_) or types.is_fixed_size_binary(type_) or type_.num_fields:
         raise SchemaError(f"column {column!r}: JSON has no {type_}", remedy="declare a struct, a list or a string")
     return type_
+
+
+def _from_wire(column: pa.Array, type_: pa.DataType) -> pa.Array:
+    if not pa.types.is_time(type_):
+        return cast_array(column, type_)
+    import pyarrow.compute as pc
+
+    # Arrow casts a string to a time of day only by way of a day.
+    return pc.cast(pc.cast(pc.binary_join_element_wise("1970-01-01", column, " "), pa.timestamp("us")), type_)
 
 
 class JsonEncoder:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from streamflow_connectors import csv
+
+from streamflow.connect import DataError, SchemaError, UserError
+
+ReadAll = Callable[..., pa.Table]
+WriteAll = Callable[..., None]
+
+AB = pa.schema({"a": pa.int64(), "b": pa.string()})
+
+
+def test_columns_are_found_by_the_header_of_each_file(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "1.csv").write_text("b,c,a\nx,?,1\n")
+    (tmp_path / "2.csv").write_text('a,b\n2,"y\n""z"""\n\n3,\n4,""\n')
+    assert read_all(csv.Source(tmp_path, AB)).to_pydict() == {"a": [1, 2, 3, 4], "b": ["x", 'y\n"z"', None, ""]}
+
+
+def test_without_header_the_schema_names_all_columns(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "1.csv").write_text("1;x\nNA;NA\n")
+    source = csv.Source(tmp_path, AB, header=False, delimiter=";", null_values=["NA"])
+    assert read_all(source).to_pydict() == {"a": [1, None], "b": ["x", None]}
+    assert read_all(source.project(["b"])).to_pydict() == {"b": ["x", None]}
+
+
+def test_timestamps_with_and_without_offset(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "1.csv").write_text("at,be\n2013-01-01 10:00:00,2013-01-01T10:00:00+01:00\n,\n")
+    schema = pa.schema({"at": pa.timestamp("us", "UTC"), "be": pa.timestamp("us", "UTC")})
+    assert read_all(csv.Source(tmp_path, schema)).to_pydict() == {
+        "at": [datetime(2013, 1, 1, 10, tzinfo=UTC), None],
+        "be": [datetime(2013, 1, 1, 9, tzinfo=UTC), None],
+    }
+
+
+@pytest.mark.parametrize("line", ["x,x", "1", "1,2,3"])
+@pytest.mark.parametrize("block", [20, 1 << 18])
+def test_a_malformed_record_names_file_and_line(
+    tmp_path: Path, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, line: str, block: int
+) -> None:
+    monkeypatch.setattr("streamflow.connect.lines._BLOCK", block)
+    (tmp_path / "1.csv").write_text("a,b\n" + '1,"x\ny"\n' * 20 + line + "\n1,z\n")
+    with pytest.raises(DataError, match=r"1\.csv:42: "):
+        read_all(csv.Source(tmp_path, AB))
+
+
+def test_a_header_without_the_column_names_the_file(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "1.csv").write_text("a,c\n1,2\n")
+    with pytest.raises(DataError, match=r"1\.csv:1: no column 'b' in the header \['a', 'c'\]"):
+        read_all(csv.Source(tmp_path, AB))
+
+
+def test_a_file_of_only_a_header_has_no_rows(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "1.csv").write_text("a,b")
+    assert read_all(csv.Source(tmp_path, AB)).num_rows == 0
+
+
+def test_nested_columns_and_odd_delimiters_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="column 'l': CSV has no list"):
+        csv.Source(tmp_path, pa.schema({"l": pa.list_(pa.int64())}))
+    with pytest.raises(UserError, match="delimiter='ab' cannot separate values"):
+        csv.Source(tmp_path, AB, delimiter="ab")
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
+def test_what_the_sink_writes_the_source_reads(
+    tmp_path: Path, read_all: ReadAll, write_all: WriteAll, compression: csv.Compression
+) -> None:
+    table = pa.table(
+        {
+            "s": ['quote " comma ,', "new\nline", "", None],
+            "n": [1, None, -3, 4],
+            "f": [0.1, 1e300, None, float("inf")],
+            "at": pa.array([1, -1, None, 0], pa.timestamp("us", "UTC")),
+            "i": pa.array([5, None, -5, 0], pa.duration("us")),
+            "d": pa.array([5, None, -5, 0], pa.date32()),
+        }
+    )
+    write_all(csv.Sink(tmp_path / "out", compression=compression, delimiter=";"), table, max_rows=3)
+    assert read_all(csv.Source(tmp_path / "out", table.schema, delimiter=";")).equals(table)

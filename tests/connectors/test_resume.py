@@ -1,0 +1,104 @@
+"""Every source goes on from any position with exactly the rows that follow it (rule 39)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from streamflow_connectors import csv, jsonl, memory, nexmark, parquet, text
+
+from streamflow.connect import Ended, Source
+
+NUMBERS = pa.schema([("n", pa.int64())])
+
+
+def parquet_files(folder: Path) -> Source:
+    for name, start in (("a", 0), ("b", 10), ("c", 15)):
+        table = pa.table({"n": list(range(start, start + (5 if start else 10)))})
+        pq.write_table(table, folder / f"{name}.parquet", row_group_size=3)
+    return parquet.Source(folder)
+
+
+def jsonl_files(folder: Path) -> Source:
+    (folder / "a.jsonl").write_text("\n".join(f'{{"n": {n}}}\n' for n in range(12)))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress("".join(f'{{"n": {n}}}\n' for n in range(12, 20)).encode()))
+    return jsonl.Source(folder, NUMBERS)
+
+
+def csv_files(folder: Path) -> Source:
+    (folder / "a.csv").write_text('n,s\n0,"x\ny"\n' + "".join(f"{n},z\n" for n in range(1, 12)))
+    (folder / "b.csv.gz").write_bytes(gzip.compress(("s,n\n" + "".join(f"z,{n}\r\n" for n in range(12, 20))).encode()))
+    return csv.Source(folder, NUMBERS)
+
+
+def text_files(folder: Path) -> Source:
+    (folder / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n\r\ntwo\n\nthree")
+    (folder / "b.txt.gz").write_bytes(gzip.compress(b"four\nfive\n"))
+    return text.Source(folder)
+
+
+def memory_rows(folder: Path) -> Source:
+    return memory.Source([pa.record_batch({"n": list(range(n, n + 4))}) for n in range(0, 20, 4)], splits=3)
+
+
+def nexmark_events(folder: Path) -> Source:
+    return nexmark.Source("auctions", events=400, splits=3, disorder="1s")
+
+
+SOURCES = [parquet_files, jsonl_files, csv_files, text_files, memory_rows, nexmark_events]
+
+
+@pytest.mark.parametrize("block", [7, 1 << 18])
+@pytest.mark.parametrize("max_rows", [1, 3, 1000])
+@pytest.mark.parametrize("make", SOURCES, ids=lambda make: make.__name__)
+def test_rows_before_and_after_any_position_are_all_rows(
+    make: Callable[[Path], Source],
+    max_rows: int,
+    block: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_all: Callable[..., pa.Table],
+) -> None:
+    monkeypatch.setattr("streamflow.connect.lines._BLOCK", block)
+    source = make(tmp_path)
+    whole = {split: read_all(source, at={split: None}) for split in source.splits()}
+    reader = source.open(dict.fromkeys(source.splits()))
+    before: dict[str, list[pa.RecordBatch]] = {split: [] for split in whole}
+    polling = True
+    while polling:
+        for split, position in json.loads(json.dumps(reader.positions())).items():
+            done = pa.Table.from_batches(before[split], source.schema())
+            rest = read_all(source, max_rows=2, at={split: position})
+            assert pa.concat_tables([done, rest]).equals(whole[split]), f"{split} at {position}"
+        match reader.poll(max_rows):
+            case Ended():
+                pass
+            case [(split, batch)]:
+                before[split].append(batch)
+            case _:
+                polling = False
+
+
+@pytest.mark.parametrize("make", SOURCES, ids=lambda make: make.__name__)
+def test_sources_are_equal_and_look_equal_in_every_process(make: Callable[[Path], Source], tmp_path: Path) -> None:
+    first, second = make(tmp_path), make(tmp_path)
+    if make is not memory_rows:
+        assert first == second
+    assert repr(first) == repr(second)
+    assert "0x" not in repr(first)
+
+
+def test_files_are_opened_one_after_the_other_in_the_given_order(tmp_path: Path) -> None:
+    source = parquet_files(tmp_path)
+    order = [str(tmp_path / f"{name}.parquet") for name in "cab"]
+    reader = source.open(dict.fromkeys(order))
+    seen = []
+    while polled := reader.poll(1000):
+        if isinstance(polled, Ended):
+            seen.append(polled.split)
+    assert seen == order
