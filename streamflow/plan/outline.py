@@ -288,7 +288,8 @@ def _state(node: PhysicalNode) -> str:
             return "the greatest event time of each split"
         case Run(make):
             containers = make().state()
-            return ", ".join(f"{name} ({_words(type(container).__name__)})" for name, container in containers.items())
+            kinds = {name: _words(type(container).__name__) for name, container in containers.items()}
+            return ", ".join(name if name == kind else f"{name} ({kind})" for name, kind in kinds.items())
         case Deliver():
             return ""
         case other:

@@ -32,6 +32,7 @@ text { font-family: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace
 .step { font-weight: bold }
 .page { fill: #ffffff }
 .more { fill: #59636e; font-size: 11px }
+.heading { paint-order: stroke; stroke: #ffffff; stroke-width: 6px }
 .box { fill: #f6f8fa; stroke: #818b98 }
 .source { fill: #ddf4ff; stroke: #0969da }
 .sink { fill: #dafbe1; stroke: #1a7f37 }
@@ -47,6 +48,7 @@ text { font-family: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace
 text { fill: #f0f6fc }
 .page { fill: #0d1117 }
 .more { fill: #9198a1 }
+.heading { stroke: #0d1117 }
 .box { fill: #151b23; stroke: #656c76 }
 .source { fill: #0c2d4d; stroke: #4493f8 }
 .sink { fill: #0f2d1a; stroke: #3fb950 }
@@ -131,8 +133,10 @@ class _Sheet:
         return self._rows[-1][1] + (_FRAME_PAD if self._outline.stages else 0.0)
 
     def draw(self) -> Iterator[str]:
+        """Later parts lie over earlier ones: headings and keys over the arrows that cross them."""
         yield _text(self._outline.title, _MARGIN, self._top + 16, "title")
-        yield from self._frames()
+        frames = list(self._frames())
+        yield from (_rect("frame", x, y, width, height, 10) for _, x, y, width, height in frames)
         chips = []
         for (target, place), path in self._layout.paths.items():
             exchange = self._outline.box(target).arrows[place].exchange
@@ -140,6 +144,7 @@ class _Sheet:
             yield _arrow(points, exchange is not None)
             if exchange is not None:
                 chips += _chip(f"exchange {exchange}", points[-2:])
+        yield from (_text(heading, x + 12, y + 18, "more heading") for heading, x, y, _, _ in frames)
         for box in self._outline.boxes:
             yield from self._box(box)
         yield from chips
@@ -161,15 +166,13 @@ class _Sheet:
             y, before = y + height, stage
         return rows
 
-    def _frames(self) -> Iterator[str]:
+    def _frames(self) -> Iterator[tuple[str, float, float, float, float]]:
+        """Of each stage its heading, left and upper edge, width and height."""
         layer_of = {place: index for index, layer in enumerate(self._layout.layers) for place in layer}
         for stage, heading in enumerate(self._outline.stages):
             layers = [layer_of[box.number] for box in self._outline.boxes if box.stage == stage]
             y = self._rows[min(layers)][0] - _FRAME_HEAD - 4
-            height = self._rows[max(layers)][1] + _FRAME_PAD - y
-            width = self._inner + 2 * _FRAME_PAD
-            yield _rect("frame", _MARGIN, y, width, height, 10)
-            yield _text(heading, _MARGIN + 12, y + 18, "more")
+            yield heading, _MARGIN, y, self._inner + 2 * _FRAME_PAD, self._rows[max(layers)][1] + _FRAME_PAD - y
 
     def _box(self, box: Box) -> Iterator[str]:
         x, y = self._corner(box.number)
