@@ -127,7 +127,7 @@ def require_event_time(kind: StreamType, what: str) -> None:
     if not kind.event_time:
         raise UserError(
             f"{what} needs event time, and the rows have none",
-            remedy="read(..., event_time=...) or .with_event_time(...) before it; results of a running agg have none",
+            remedy="read(..., event_time=...) or .with_event_time(...) before it",
         )
 
 
@@ -168,7 +168,7 @@ def aggregated(
     _check_clash(fields, keys, window)
     return StreamType(
         schema=pa.schema(fields),
-        event_time=window is not None,
+        event_time=window is not None or kind.event_time,
         changelog=keys if window is None else None,
         bounds=_bounds_after(keys, window, kind),
     )

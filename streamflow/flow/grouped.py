@@ -42,7 +42,9 @@ class KeyedStream:
             return windowed(self._rows, self._keys, window, at)
 
     def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
-        """Running aggregates per key: a changelog whose key are the keys, without event time.
+        """Running aggregates per key: a changelog whose key are the keys.
+
+        A change has the event time of the latest row behind it, where rows have event time.
 
         Where a key holds a window's `window_start` or `window_end`, the rows are results of fired windows: then it is
         sent once, when the watermark passes the window's end, and the result is append-only, with event time.

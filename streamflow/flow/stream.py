@@ -418,7 +418,7 @@ class Stream:
             return windowed(self, (), window, at)
 
     def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
-        """Running aggregates of all rows so far: a changelog of one row, without event time.
+        """Running aggregates of all rows so far: a changelog of one row.
 
         >>> rides.agg(rides=sf.count()).changes().schema.names
         ['rides', 'change']

@@ -97,7 +97,6 @@ CASES: list[tuple[str, Callable[[sf.Stream], object], str, str]] = [
     ("key_by", lambda s: s.key_by(fare=col("fare").round()), "the name of a column", "another name"),
     ("window", lambda s: s.window("1h"), "'1h' is not a window", "sf.tumbling"),  # type: ignore[arg-type]
     ("window", lambda s: running(s).window(sf.tumbling("1h")), "a window takes rows that are only added", ".changes()"),
-    ("window", lambda s: running(s).changes().window(sf.tumbling("1h")), "needs event time", ".with_event_time"),
     ("agg", lambda s: running(s).agg(sf.count()), "agg takes rows that are only added", ".changes()"),
     ("agg", lambda s: running(s).key_by("rides").agg(sf.count()), "agg takes rows that are only added", ".changes()"),
     ("agg", lambda s: s.agg(), "no aggregate", "sf.count()"),

@@ -231,9 +231,10 @@ def test_a_session_has_no_length_so_its_start_is_no_bound(rides: sf.Stream) -> N
     assert made.type.bounds == (WindowBound("window_end", 0),)
 
 
-def test_running_aggregates_are_changelogs_without_event_time(rides: sf.Stream) -> None:
+def test_running_aggregates_are_changelogs(rides: sf.Stream, untimed: sf.Stream) -> None:
     keyed = node(rides.key_by("city").agg(n=sf.count())).type
-    assert (keyed.changelog, keyed.event_time, keyed.bounds) == (("city",), False, ())
+    assert (keyed.changelog, keyed.event_time, keyed.bounds) == (("city",), True, ())
+    assert not node(untimed.key_by("city").agg(n=sf.count())).type.event_time
     assert node(rides.agg(n=sf.count())).type.changelog == ()
 
 
