@@ -334,6 +334,10 @@ class _RowGroups:
             self._write_group()
         self._writer.close()
 
+    def abandon(self) -> None:
+        # Else the writer would try to end the file when it is garbage.
+        self._writer.is_open = False
+
     def _write_group(self) -> None:
         self._writer.write_table(pa.Table.from_batches(self._batches, self._schema), row_group_size=self._rows)
         self._batches, self._rows, self._bytes = [], 0, 0

@@ -35,7 +35,15 @@ Roll: TypeAlias = "str | int | tuple[str | int, str | timedelta] | None"
 
 _STAGING = "_staging"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+_NOT_ALLOWED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+)
 
 
 class Encoder(Protocol):
@@ -48,6 +56,9 @@ class Encoder(Protocol):
 
     def finish(self) -> None:
         """Write what is held, and what ends a file."""
+
+    def abandon(self) -> None:
+        """The file will be removed: write nothing any more."""
 
 
 class FileFormat(Protocol):
@@ -274,6 +285,7 @@ class _OpenFile:
 
     def abandon(self) -> None:
         """Let go of the file, whatever state it is in."""
+        self._encoder.abandon()
         for stream in (self._stream, self._raw):
             with suppress(OSError, pa.ArrowException):
                 stream.close()

@@ -56,3 +56,6 @@ class _Lines:
 
     def finish(self) -> None:
         """Lines need no end."""
+
+    def abandon(self) -> None:
+        """Nothing is held."""
