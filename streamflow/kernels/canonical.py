@@ -47,13 +47,13 @@ def canonical_type(type_: pa.DataType) -> pa.DataType:
     types = pa.types
     if any(refused(type_) for refused in _REFUSED):
         raise ValueError(f"values of type {type_} cannot travel in a stream: cast them first")
+    if isinstance(type_, pa.BaseExtensionType):
+        return canonical_type(type_.storage_type)
+    if types.is_dictionary(type_) or types.is_run_end_encoded(type_):
+        return canonical_type(type_.value_type)
     if types.is_nested(type_):
         canonical = _canonical_nested(type_)
         return type_ if canonical == type_ else canonical
-    if isinstance(type_, pa.BaseExtensionType):
-        return canonical_type(type_.storage_type)
-    if types.is_dictionary(type_):
-        return canonical_type(type_.value_type)
     if types.is_decimal32(type_) or types.is_decimal64(type_):
         return pa.decimal128(type_.precision, type_.scale)
     return _PLAIN.get(type_.id, type_)
@@ -130,7 +130,7 @@ def canonical_key(array: pa.Array) -> pa.Array:
     """
     if not pa.types.is_floating(array.type) or len(array) == array.null_count:
         return array
-    dtype = np.dtype(array.type.to_pandas_dtype())
+    dtype = np.dtype(np.float32 if pa.types.is_float32(array.type) else np.float64)
     values = np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * dtype.itemsize)
     with np.errstate(invalid="ignore"):  # a signalling NaN
         canonical = values + dtype.type(0)
@@ -154,8 +154,6 @@ def _canonical_nested(type_: pa.DataType) -> pa.DataType:
         return pa.struct([_canonical_field(field) for field in type_])
     if types.is_map(type_):
         return pa.map_(canonical_type(type_.key_type), _canonical_field(type_.item_field))
-    if types.is_run_end_encoded(type_):
-        return canonical_type(type_.value_type)
     return pa.list_(_canonical_field(type_.value_field))
 
 
