@@ -11,14 +11,17 @@ from streamflow.kernels.aggregate import AggregateSpec, finish, merge, partial, 
 from streamflow.kernels.grouping import Groups, group, raw_values
 from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
 from streamflow.operators.base import Output
-from streamflow.operators.events import MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
+from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import WINDOW_FIELDS, on_time, split_fired, times_of
 from streamflow.state.container import Container
-from streamflow.state.held_rows import HeldRows
+from streamflow.state.held_rows import empty_batch
+from streamflow.state.open_sessions import OpenSessions
 from streamflow.state.progress import Progress
 
 COALESCED = 1 << 16
 """So many raw rows are gathered before they are merged into the open sessions: a merge touches all that are open."""
+SEARCHED = 4
+"""From so many open sessions for each new one on, those that it touches are searched for."""
 
 INTERVAL_FIELDS = (pa.field("_start", pa.int64()), pa.field("_end", pa.int64()))
 
@@ -49,7 +52,8 @@ class SessionAggregate:
         self._raw_rows = 0
         fields = [schema.field(key) for key in keys]
         parts = [field for spec in aggregates for field in partial_fields(spec)]
-        self._open = HeldRows(pa.schema([*fields, *INTERVAL_FIELDS, *parts]), range(len(keys)))
+        layout = pa.schema([*fields, *INTERVAL_FIELDS, *parts])
+        self._open = OpenSessions(layout, range(len(keys)), end=len(keys) + 1)
         self._earliest = (
             MIN_TIME  # no session ends before; MIN_TIME until the open ones, maybe restored, have been seen
         )
@@ -68,19 +72,23 @@ class SessionAggregate:
             self._earliest = min(self._earliest, int(ends.min()))
             self._raw.append(rows)
             self._raw_rows += rows.num_rows
-            if self._raw_rows >= COALESCED:
-                self._merge_raw()
+            if self._raw_rows >= max(COALESCED, self._open.count // 2):
+                self._open.append(self._merge(MIN_TIME))
         return ()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         self._progress.advance(watermark.time)
         if self._earliest <= watermark.time:
-            self._merge_raw()
-            yield from self._fire(watermark.time)
+            fired, kept, _ = split_fired(self._merge(watermark.time), len(self._keys) + 1, watermark.time)
+            self._open.append(kept)
+            self._earliest = self._open.earliest()
+            if fired.num_rows:
+                yield self._results(fired)
         yield watermark
 
     def flush(self) -> Iterable[Output]:
-        self._merge_raw()
+        if self._raw:
+            self._open.append(self._merge(MIN_TIME))
         return ()
 
     def state(self) -> Mapping[str, Container]:
@@ -89,36 +97,42 @@ class SessionAggregate:
     def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
         return [rows.column(place) for place in range(len(self._keys))]
 
-    def _merge_raw(self) -> None:
-        """Raw rows become sessions, and these one with the open ones that they overlap."""
+    def _merge(self, time: int) -> pa.RecordBatch:
+        """Take from the open sessions those that raw rows may extend or that end by `time`, and merge the rows in.
+
+        Where few are open all are taken: that is faster than to search.
+        """
+        fresh = self._raw_sessions()
+        if time == MAX_TIME or self._open.count <= SEARCHED * fresh.num_rows + COALESCED:
+            touched = self._open.take()
+        else:
+            touched = self._open.take_touched(self._key_columns(fresh), fresh.num_rows, time)
+        if not touched.num_rows or not fresh.num_rows:
+            return fresh if fresh.num_rows else touched
+        return self._merged(pa.concat_batches([touched, fresh]))
+
+    def _raw_sessions(self) -> pa.RecordBatch:
+        """The sessions of the raw rows among themselves; no raw rows are left."""
         if not self._raw:
-            return
+            return empty_batch(self._open.schema)
         rows = self._raw[0] if len(self._raw) == 1 else pa.concat_batches(self._raw)
         self._raw, self._raw_rows = [], 0
         times = raw_values(rows.column(-1))
         keys = self._key_columns(rows)
         found = merge_intervals(group(keys, rows.num_rows), times, row_ends(times, self._gap))
-        parts = [
-            part
-            for spec in self._aggregates
-            for part in partial(spec, self._column(rows, spec), Groups(found.ids, found.count, found.first))
-        ]
-        was_open = self._open.count > 0
-        self._open.append(self._sessions(keys, found, parts))
-        if was_open:
-            self._merge_open()
+        groups = Groups(found.ids, found.count, found.first)
+        parts = [part for spec in self._aggregates for part in partial(spec, self._column(rows, spec), groups)]
+        return self._sessions(keys, found, parts)
 
     def _column(self, rows: pa.RecordBatch, spec: AggregateSpec) -> pa.Array | None:
         return None if spec.column is None else rows.column(self._place[spec.column])
 
-    def _merge_open(self) -> None:
-        sessions = self._open.take()
+    def _merged(self, sessions: pa.RecordBatch) -> pa.RecordBatch:
         keys = self._key_columns(sessions)
         starts, ends = (raw_values(sessions.column(len(keys) + i)) for i in range(2))
         found = merge_intervals(group(keys, sessions.num_rows), starts, ends)
         if found.count == sessions.num_rows:
-            self._open.append(sessions)
-            return
+            return sessions
         groups = Groups(found.ids, found.count, found.first)
         place = len(keys) + 2
         parts: list[pa.Array] = []
@@ -126,19 +140,12 @@ class SessionAggregate:
             stop = place + len(partial_fields(spec))
             parts += merge(spec, sessions.columns[place:stop], groups)
             place = stop
-        self._open.append(self._sessions(keys, found, parts))
+        return self._sessions(keys, found, parts)
 
     def _sessions(self, keys: Sequence[pa.Array], found: Sessions, parts: Sequence[pa.Array]) -> pa.RecordBatch:
         first = pa.array(found.first)
         columns = [*(key.take(first) for key in keys), pa.array(found.starts), pa.array(found.ends), *parts]
         return pa.RecordBatch.from_arrays(columns, schema=self._open.schema)
-
-    def _fire(self, time: int) -> Iterator[Batch]:
-        sessions = self._open.take()
-        fired, kept, self._earliest = split_fired(sessions, len(self._keys) + 1, time)
-        self._open.append(kept)
-        if fired.num_rows:
-            yield self._results(fired)
 
     def _results(self, sessions: pa.RecordBatch) -> Batch:
         place = len(self._keys)

@@ -38,7 +38,7 @@ class HeldRows:
         """All rows as one batch; nothing is held afterwards."""
         chunks, self._chunks, self.count = self._chunks, [], 0
         if not chunks:
-            return _empty(self.schema)
+            return empty_batch(self.schema)
         return chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
 
     def snapshot(self, groups: int) -> Snapshot:
@@ -54,5 +54,6 @@ class HeldRows:
             self.append(part.slice(groups))
 
 
-def _empty(schema: pa.Schema) -> pa.RecordBatch:
+def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    """No rows of a schema."""
     return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
+from streamflow.operators import session
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE, Watermark
 from streamflow.operators.session import SessionAggregate
@@ -65,12 +66,12 @@ class Oracle:
                 continue
             key = (row[0], row[1], group)
             apart = []
-            for session in self.open.get(key, []):
-                if session[0] < end and start < session[1]:
-                    start, end = min(start, session[0]), max(end, session[1])
-                    values = values + session[2]
+            for known in self.open.get(key, []):
+                if known[0] < end and start < known[1]:
+                    start, end = min(start, known[0]), max(end, known[1])
+                    values = values + known[2]
                 else:
-                    apart.append(session)
+                    apart.append(known)
             self.open[key] = [*apart, (start, end, values)]
 
     def watermark(self, time: int, groups: range) -> None:
@@ -79,10 +80,10 @@ class Oracle:
         for key, sessions in self.open.items():
             for start, end, values in sessions:
                 if end <= self.watermarks[key[2]]:
-                    known = [value for value in values if value is not None]
-                    total = (len(values), sum(known) if known else None, max(known, default=None))
+                    xs = [value for value in values if value is not None]
+                    total = (len(values), sum(xs) if xs else None, max(xs, default=None))
                     self.fired.append((*key[:2], start, end, *total, end - 1))
-            self.open[key] = [session for session in sessions if session[1] > self.watermarks[key[2]]]
+            self.open[key] = [known for known in sessions if known[1] > self.watermarks[key[2]]]
 
 
 def groups_of(rows: Sequence[Row]) -> list[int]:
@@ -138,10 +139,17 @@ EVENTS = st.lists(
 
 
 @settings(max_examples=250, deadline=None)
-@given(EVENTS)
+@given(EVENTS, st.sampled_from([0, 1 << 16]))
 def test_every_row_is_in_one_session_or_late_through_restores_from_workers_with_other_watermarks(
-    events: list[Any],
+    events: list[Any], coalesced: int
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "COALESCED", coalesced)
+        patch.setattr(session, "SEARCHED", coalesced)
+        play(events)
+
+
+def play(events: list[Any]) -> None:
     cluster, oracle = Cluster(), Oracle()
     cluster.restore(1)
     for event in [*events, ("watermark", 0, MAX_TIME), ("watermark", 1, MAX_TIME), ("watermark", 2, MAX_TIME)]:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamflow.kernels.hashing import groups_of_worker
+from streamflow.state.open_sessions import OpenSessions
+
+SCHEMA = pa.schema([("key", pa.string()), ("end", pa.int64())])
+KEYS = st.sampled_from(["a", "b", "c", None])
+Row = tuple[str | None, int]
+STEPS = st.lists(
+    st.lists(st.tuples(KEYS, st.integers(0, 20)), max_size=6)
+    | st.tuples(st.just("take"), st.lists(KEYS, max_size=2), st.integers(-1, 20)),
+    max_size=20,
+)
+
+
+def batch(rows: list[Row]) -> pa.RecordBatch:
+    columns = [pa.array([row[0] for row in rows], pa.string()), pa.array([row[1] for row in rows], pa.int64())]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def rows_of(taken: pa.RecordBatch) -> list[Row]:
+    return sorted(((row["key"], row["end"]) for row in taken.to_pylist()), key=repr)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS, st.integers(1, 3))
+def test_what_is_taken_is_what_a_plain_list_gives_up(steps: list[Any], workers: int) -> None:
+    table, model = OpenSessions(SCHEMA, [0], 1), list[Row]()
+    for step in steps:
+        match step:
+            case ("take", keys, time):
+                expected = [row for row in model if row[0] in keys or row[1] <= time]
+                model = [row for row in model if row not in expected]
+                found = table.take_touched([pa.array(keys, pa.string())], len(keys), time)
+                assert rows_of(found) == sorted(expected, key=repr)
+            case rows:
+                table.append(batch(rows))
+                model += rows
+        assert table.count == len(model)
+        assert table.earliest() == min((end for _, end in model), default=2**63 - 1)
+    snapshot, restored = table.snapshot(5), list[Row]()
+    for worker in range(workers):
+        part = OpenSessions(SCHEMA, [0], 1)
+        part.restore([snapshot], groups_of_worker(worker, 5, workers))
+        restored += rows_of(part.take())
+    assert sorted(restored, key=repr) == rows_of(table.take()) == sorted(model, key=repr)
+    assert table.count == 0
+
+
+def test_an_end_at_the_end_of_time_is_found_by_key() -> None:
+    table = OpenSessions(SCHEMA, [0], 1)
+    table.append(batch([("a", 2**63 - 1), ("b", 5)]))
+    assert rows_of(table.take_touched([pa.array(["x"])], 1, 5)) == [("b", 5)]
+    assert rows_of(table.take_touched([pa.array(["a"])], 1, 5)) == [("a", 2**63 - 1)]
