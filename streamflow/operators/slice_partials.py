@@ -48,10 +48,10 @@ class SlicePartials:
                 self._forget_blocks_of(number)
 
     def of_window(self, window: int) -> list[pa.RecordBatch]:
-        """Chunks that hold, together, the window's partials; a key may stand in several."""
+        """Chunks that hold, together, the window's partials. Where it is a single one, every key stands in it once."""
         slices = self._window.slices_of(window)
         if len(slices) <= _FLAT:
-            return [chunk for number in slices for chunk in self.log.read(number)]
+            return [chunk for number in slices for chunk in self._chunks_of(number)]
         return [chunk for level, index in _cover(slices) for chunk in self._block(level, index)]
 
     def drop_closed(self, closed: int) -> None:
@@ -70,9 +70,18 @@ class SlicePartials:
                 if live is not None and (index + 1) * _FANOUT**level > live
             }
 
+    def _chunks_of(self, number: int) -> list[pa.RecordBatch]:
+        """A slice's chunks. A restore makes one of many, in which a key may stand often: merged when first needed."""
+        chunks = self.log.read(number)
+        if chunks and number not in self._added:
+            chunks = [self._merged(chunks)]
+            self.log.replace(number, chunks[0])
+            self._added[number] = 0
+        return chunks
+
     def _block(self, level: int, index: int) -> list[pa.RecordBatch]:
         if level == 0:
-            return self.log.read(index)
+            return self._chunks_of(index)
         block = self._blocks.get((level, index))
         if block is None:
             below = range(index * _FANOUT, (index + 1) * _FANOUT)
