@@ -324,7 +324,7 @@ def duration(microseconds: int) -> str:
 
 def _columns(schema: pa.Schema) -> str:
     """Lines break between columns only."""
-    return ", ".join(f"{field.name}: {field.type}".replace(" ", NO_BREAK) for field in schema)
+    return ", ".join(f"{field.name}: {field.type}".replace(" ", NO_BREAK) for field in schema) or "none"
 
 
 def _line(location: Location | None) -> str:
