@@ -12,7 +12,7 @@ memory.Source(rows=3, splits=2)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
@@ -128,40 +128,40 @@ class _Data:
         if self.declared is not None:
             return self.declared
         if callable(self.given):
-            return canonical_schema(_stream(self.given()).schema)
+            return canonical_schema(_batches_of(self.given())[0])
         return self.batches()[0]
 
     def batches(self) -> tuple[pa.Schema, list[pa.RecordBatch]]:
         """The schema and all rows in canonical types, the given cuts kept; what a callable returns is not kept."""
         if callable(self.given):
-            return self._imported(_stream(self.given()))
+            return self._imported(*_batches_of(self.given()))
         if self._imported_once is None:
-            self._imported_once = self._imported(_stream(self.given))
+            self._imported_once = self._imported(*_batches_of(self.given))
         return self._imported_once
 
-    def _imported(self, stream: pa.RecordBatchReader) -> tuple[pa.Schema, list[pa.RecordBatch]]:
-        schema = self.declared or canonical_schema(stream.schema)
-        if stream.schema.names != schema.names:
+    def _imported(self, found: pa.Schema, batches: Iterable[pa.RecordBatch]) -> tuple[pa.Schema, list[pa.RecordBatch]]:
+        schema = self.declared or canonical_schema(found)
+        if found.names != schema.names:
             raise SchemaError(
-                f"the data has the columns {stream.schema.names}, schema= declares {schema.names}",
+                f"the data has the columns {found.names}, schema= declares {schema.names}",
                 remedy="make the two equal, or leave schema= out",
             )
         try:
-            return schema, [cast_batch(batch, schema) for batch in stream if batch.num_rows]
+            return schema, [cast_batch(batch, schema) for batch in batches if batch.num_rows]
         except pa.ArrowException as error:
             raise DataError(f"the data does not fit its schema: {error}") from error
 
 
-def _stream(data: Data) -> pa.RecordBatchReader:
-    if isinstance(data, pa.RecordBatchReader):
-        return data
+def _batches_of(data: Data) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+    """The schema as it is given, and the batches, which may be a stream that can be read once."""
     if isinstance(data, Sequence) and data and all(isinstance(batch, pa.RecordBatch) for batch in data):
-        return pa.RecordBatchReader.from_batches(data[0].schema, data)
+        return data[0].schema, data
     if hasattr(data, "__arrow_c_stream__"):
-        return pa.RecordBatchReader.from_stream(data)
+        stream = data if isinstance(data, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(data)
+        return stream.schema, stream
     if hasattr(data, "__arrow_c_array__"):
         batch = pa.record_batch(data)
-        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+        return batch.schema, [batch]
     raise UserError(
         f"memory.Source cannot read a {type(data).__qualname__}",
         remedy="give a pyarrow Table, a polars or pandas frame, a DuckDB relation or a list of record batches",

@@ -62,12 +62,21 @@ _HOT_AUCTION_RATIO, _HOT_BIDDER_RATIO, _HOT_SELLER_RATIO, _HOT_CHANNELS_RATIO = 
 _IN_FLIGHT_AUCTIONS = 100
 _ACTIVE_PERSONS = 1000
 _FIRST_CATEGORY, _CATEGORIES = 10, 5
-_FIRST_NAMES = pa.array(["Peter", "Paul", "Luke", "John", "Saul", "Vicky", "Kate", "Julie", "Sarah", "Walter"])
-_LAST_NAMES = pa.array(["Abrams", "Spencer", "White", "Bartels", "Walton", "Smith", "Jones", "Noris"])
-_CITIES = pa.array(
-    ["Phoenix", "Los Angeles", "San Francisco", "Boise", "Portland", "Bend", "Redmond", "Seattle", "Kent", "Cheyenne"]
+_FIRST_NAMES = ("Peter", "Paul", "Luke", "John", "Saul", "Vicky", "Kate", "Julie", "Sarah", "Walter")
+_LAST_NAMES = ("Abrams", "Spencer", "White", "Bartels", "Walton", "Smith", "Jones", "Noris")
+_CITIES = (
+    "Phoenix",
+    "Los Angeles",
+    "San Francisco",
+    "Boise",
+    "Portland",
+    "Bend",
+    "Redmond",
+    "Seattle",
+    "Kent",
+    "Cheyenne",
 )
-_STATES = pa.array(["AZ", "CA", "ID", "OR", "WA", "WY"])
+_STATES = ("AZ", "CA", "ID", "OR", "WA", "WY")
 
 _TIME = pa.timestamp("us", "UTC")
 _SCHEMAS: Mapping[str, pa.Schema] = {
@@ -309,8 +318,8 @@ class _Columns:
     def _text(self, what: str, shortest: int, longest: int) -> pa.Array:
         return random_text(self.number, self.seed, what, shortest, longest)
 
-    def _choice(self, what: str, values: pa.Array) -> pa.Array:
-        return values.take(pa.array(_below(self._random(what), len(values))))
+    def _choice(self, what: str, values: Sequence[str]) -> pa.Array:
+        return pa.array(values).take(pa.array(_below(self._random(what), len(values))))
 
 
 class _Bids(_Columns):

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 HIDDEN = "_change"
 VISIBLE = "change"
-_WORDS = pa.array(["insert", "update_before", "update_after", "delete"])
+_WORDS = ["insert", "update_before", "update_after", "delete"]
 
 
 def visible_schema(schema: pa.Schema) -> pa.Schema:
@@ -24,4 +24,4 @@ def visible_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     index = batch.schema.get_field_index(HIDDEN)
     if index < 0:
         return batch
-    return batch.set_column(index, pa.field(VISIBLE, pa.string()), _WORDS.take(batch.column(index)))
+    return batch.set_column(index, pa.field(VISIBLE, pa.string()), pa.array(_WORDS).take(batch.column(index)))

@@ -1,9 +1,9 @@
 """Which files a path means, and a reader over them: what all file connectors share.
 
-A path is a file, a folder (all files below it), a glob (`*`, `?`, `[ab]`, `**` for any folders) or a `pyarrow.fs` URI
-of one of these, or a list of them. Below a folder and where a glob chooses, names that start with `_` or `.` are left
-out: they are other programs' notes and unfinished output. Every file is one split, called by its path; the order is
-that of the names.
+A path is a file, a folder (all files below it), a glob (`*`, `?`, `[ab]`, `**` for any folders), or a `pyarrow.fs` URI
+of one of these (in which `?` starts the query), or a list of them. Below a folder and where a glob chooses, names that
+start with `_` or `.` are left out: they are other programs' notes and unfinished output. Every file is one split, called
+by its path; the order is that of the names.
 """
 
 from __future__ import annotations

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from streamflow.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "streamflow.connectors"
 
@@ -41,6 +44,8 @@ def connector(name: str) -> ModuleType:
 
 
 def _announced() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 

@@ -9,6 +9,7 @@ import pytest
 from streamflow_connectors import csv
 
 from streamflow.connect import DataError, SchemaError, UserError
+from streamflow.connect.formats.lines import Compression
 
 ReadAll = Callable[..., pa.Table]
 WriteAll = Callable[..., None]
@@ -69,7 +70,7 @@ def test_nested_columns_and_odd_delimiters_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
 def test_what_the_sink_writes_the_source_reads(
-    tmp_path: Path, read_all: ReadAll, write_all: WriteAll, compression: csv.Compression
+    tmp_path: Path, read_all: ReadAll, write_all: WriteAll, compression: Compression
 ) -> None:
     table = pa.table(
         {

@@ -14,6 +14,7 @@ from streamflow_connectors import jsonl
 
 from streamflow.connect import DataError, Fatal, ProjectableSource, SchemaError
 from streamflow.connect.formats.json import JsonDecoder, JsonEncoder
+from streamflow.connect.formats.lines import Compression
 
 ReadAll = Callable[..., pa.Table]
 WriteAll = Callable[..., None]
@@ -110,7 +111,7 @@ def test_a_truncated_gzip_file_is_fatal_and_named(tmp_path: Path, read_all: Read
 
 @pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
 def test_what_the_sink_writes_the_source_reads(
-    tmp_path: Path, read_all: ReadAll, write_all: WriteAll, compression: jsonl.Compression
+    tmp_path: Path, read_all: ReadAll, write_all: WriteAll, compression: Compression
 ) -> None:
     table = pa.table(
         {

@@ -75,7 +75,9 @@ def test_projected_columns_come_in_the_asked_order(numbers: Path, read_all: Read
 
 def test_no_columns_still_give_all_rows(numbers: Path) -> None:
     source = parquet.Source(numbers / "a.parquet").project([])
-    [(_, batch)] = list(source.open(dict.fromkeys(source.splits())).poll(100))
+    polled = source.open(dict.fromkeys(source.splits())).poll(100)
+    assert isinstance(polled, list)
+    [(_, batch)] = polled
     assert batch.num_rows == 4
 
 
