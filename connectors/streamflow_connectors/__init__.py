@@ -1,0 +1,1 @@
+"""Sources and sinks that come with streamflow, one module each; found by the entry points `streamflow.connectors`."""

@@ -1,0 +1,1 @@
+"""What operators remember: containers that the host snapshots and restores by key group."""
