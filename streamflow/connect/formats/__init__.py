@@ -1,0 +1,1 @@
+"""Bytes to batches and back, column-wise, apart from where the bytes come from."""
