@@ -114,6 +114,13 @@ def test_strings_have_no_codes_that_hold_between_batches() -> None:
     assert fixed_codes(pa.array(["a"]), False) is None
 
 
+def test_every_nan_is_the_same_value_above_infinity() -> None:
+    negative = np.array([0xFFF8_0000_0000_0001, 0x7FF8_0000_0000_0001], np.uint64).view(np.float64)
+    column = pa.array(np.array([negative[0], math.inf, negative[1], -math.inf]))
+    assert order([column], [False]).tolist() == [3, 1, 0, 2]
+    assert order([column, pa.array([1, 2, 0, 4])], [True, False]).tolist() == [2, 0, 1, 3]
+
+
 def test_maps_are_ordered_as_lists_of_pairs() -> None:
     kind = pa.map_(pa.string(), pa.int64())
     column = pa.array([[("b", 1)], [("a", 2), ("b", 1)], None, [("a", 2)]], kind)

@@ -138,7 +138,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(EVENTS, st.sampled_from([0, 1 << 16]))
 def test_every_row_is_in_one_session_or_late_through_restores_from_workers_with_other_watermarks(
     events: list[Any], coalesced: int
