@@ -156,7 +156,7 @@ def _integer_codes(values: npt.NDArray[Any]) -> tuple[Int64s, int]:
 def _dictionary_codes(key: pa.Array) -> tuple[Int64s, int]:
     try:
         encoded = key.dictionary_encode(null_encoding="encode")
-    except (pa.ArrowNotImplementedError, pa.ArrowTypeError, AttributeError) as error:
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise ValueError(f"a column of type {key.type} cannot be a key") from error
     return raw_values(encoded.indices).astype(np.int64), len(encoded.dictionary)
 

@@ -59,9 +59,6 @@ class ChunkLog:
         """The namespaces that hold chunks, ascending."""
         return sorted(self._chunks)
 
-    def __len__(self) -> int:
-        return len(self._chunks)
-
     def snapshot(self, groups: int) -> Snapshot:
         chunks = [(namespace, chunk) for namespace, list_ in sorted(self._chunks.items()) for chunk in list_]
         stored = self._schema.append(pa.field(NAMESPACE, pa.int64()))

@@ -346,6 +346,48 @@ def test_results_of_windows_are_aggregated_by_their_bound_and_sent_once() -> Non
     assert result.column("total").to_pylist() == [12]
 
 
+def test_results_of_windows_that_were_sent_before_a_restore_are_not_sent_again() -> None:
+    schema = pa.schema({"window_end": TIME_TYPE, "_time": TIME_TYPE})
+    count = AggregateSpec("count", None, None, "n")
+
+    def rows(*ends: int) -> pa.RecordBatch:
+        arrays = [pa.array(ends, pa.int64()).view(TIME_TYPE), pa.array([end - 1 for end in ends]).view(TIME_TYPE)]
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    before, after = (WindowAggregate(("window_end",), FinalBound("window_end", 0), (count,), schema) for _ in range(2))
+    list(before.on_batch(0, rows(10, 20)))
+    assert sum(isinstance(event, pa.RecordBatch) for event in before.on_watermark(Watermark(10))) == 1
+    (parts,) = snapshots([before])
+    for name, container in after.state().items():
+        container.restore([parts[name]], range(GROUPS))
+    list(after.on_batch(0, rows(10, 20)))
+    assert after.late == 1
+    (result,) = (event for event in after.on_watermark(Watermark(MAX_TIME)) if isinstance(event, pa.RecordBatch))
+    assert result.column("n").to_pylist() == [2]
+    assert result.column("_time").view(pa.int64()).to_pylist() == [19]
+
+
+def test_without_keys_the_partials_of_all_splits_make_one_row_per_window() -> None:
+    window, count = SlidingSlices(10, 10), (AggregateSpec("count", None, None, "n"),)
+    splits = [WindowPartial((), window, count, SIMPLE) for _ in range(2)]
+    final = WindowAggregate((), window, count, splits[0].output_schema, "partials")
+    for partial in splits:
+        list(partial.on_batch(0, simple([(1, "a"), (2, "b"), (12, "a")])))
+        for sent in partial.flush():
+            assert isinstance(sent, pa.RecordBatch)
+            list(final.on_batch(0, sent))
+    (result,) = (event for event in final.on_watermark(Watermark(MAX_TIME)) if isinstance(event, pa.RecordBatch))
+    assert result.column("n").to_pylist() == [4, 2]
+
+
+def test_rows_between_windows_are_neither_counted_nor_late() -> None:
+    operator = one(SlidingSlices(size=3, every=10), [(1, "a"), (5, "a"), (11, "a")])
+    assert fired(operator, 4) == [(3, "a", 1)]
+    list(operator.on_batch(0, simple([(4, "a"), (2, "a")])))
+    assert operator.late == 1
+    assert fired(operator, MAX_TIME) == [(13, "a", 1)]
+
+
 def test_a_partial_holds_rows_until_their_slice_ends_and_sends_them_before_the_watermark() -> None:
     partial = WindowPartial(("k",), SlidingSlices(10, 2), (AggregateSpec("count", None, None, "n"),), SIMPLE)
     assert list(partial.on_batch(0, simple([(0, "a"), (1, "a"), (5, "a")]))) == []
