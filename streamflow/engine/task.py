@@ -15,7 +15,6 @@ from typing import TypeAlias, assert_never
 
 import pyarrow as pa
 
-import streamflow
 from streamflow.engine.exchange import Router
 from streamflow.engine.split_time import SplitEventTime, restored_clock
 from streamflow.engine.watermarks import Merger
@@ -250,9 +249,12 @@ class Task:
         self._advance(read, ended=False)
         return self._take()
 
-    def on_split_ended(self, read: int, split: str) -> list[TaskOutput]:
+    def on_split_ended(self, read: int, split: str, *, last: bool) -> list[TaskOutput]:
+        """The split has no more rows. `last`: so have all, and no split can appear (see `on_read_ended`)."""
         for times in self._times_of(read):
             times.clock.on_ended(split)
+        if last:
+            return self.on_read_ended(read)
         self._advance(read, ended=False)
         return self._take()
 
@@ -351,6 +353,8 @@ class Task:
         if isinstance(item, Watermark):
             merged = node.merger.update(node.inputs[port, sender], item)
             if merged is not None and node.operator is not None:
+                if merged.idle:  # others will go on without this input: rows held for speed would come late
+                    self._run(node, node.operator.flush(), None)
                 self._run(node, node.operator.on_watermark(merged), None)
             return
         node.counters.rows_in += item.num_rows
@@ -359,7 +363,7 @@ class Task:
             self._run(node, node.operator.on_batch(port, item), split)
         elif node.times is not None:
             assert split is not None
-            self._push(node, self._stamp(node, split, item), None)
+            self._push(node, self._stamp(node, split, item), split)
         else:
             self._outputs.append(Write(node.spec.id, item.select(node.columns)))
 
@@ -405,7 +409,7 @@ def named(error: Exception, node: PhysicalNode) -> StreamflowError:
 
 def _user_frame(error: Exception) -> str | None:
     """The innermost line outside of streamflow and installed packages."""
-    ours = str(Path(streamflow.__file__).parent)
+    ours = str(Path(__file__).parents[1])
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(ours) and "site-packages" not in frame.filename:
             return f"{frame.filename}:{frame.lineno}"

@@ -182,7 +182,7 @@ class _Builder:
                     upstream = self._add(
                         node, f"partial {label}", local.output_schema, Run(make_local), [Edge(upstream)]
                     )
-                    make = partial(WindowAggregate, keys, slices, specs, schema_in, "partials")
+                    make = partial(WindowAggregate, keys, slices, specs, local.output_schema, "partials")
                     label = f"final {label}"
                 else:
                     make = partial(WindowAggregate, keys, slices, specs, schema_in, "rows")
@@ -203,12 +203,14 @@ class _Builder:
         else:
             window = _slices(node.window)
             label += f" in {_window_text(node.window)}"
-        top = partial(WindowTop, keys, window, node.n, by, schema_in)
+        top = partial(WindowTop, keys, window, node.n, by)
         if self._workers == 1:
-            return self._add(node, label, schema, Run(partial(top, "whole")), [Edge(upstream)])
-        local_schema = top("local").output_schema
-        local = self._add(node, f"local {label}", local_schema, Run(partial(top, "local")), [Edge(upstream)])
-        return self._add(node, f"final {label}", schema, Run(partial(top, "final")), [Edge(local, exchange=keys)])
+            return self._add(node, label, schema, Run(partial(top, schema_in, "whole")), [Edge(upstream)])
+        make_local = partial(top, schema_in, "local")
+        local_schema = make_local().output_schema
+        local = self._add(node, f"local {label}", local_schema, Run(make_local), [Edge(upstream)])
+        final = Run(partial(top, local_schema, "final"))
+        return self._add(node, f"final {label}", schema, final, [Edge(local, exchange=keys)])
 
     def _write(self, node: Write, upstream: int) -> int:
         schema = node.input.type.schema

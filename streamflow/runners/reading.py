@@ -48,17 +48,27 @@ class OpenRead:
     def start(self) -> list[TaskOutput]:
         """Open the reader; what the task says to splits that had ended before."""
         outputs: list[TaskOutput] = []
+        self.ended = self._all_ended()
         for name, state in self._splits.items():
             if state.ended:
-                outputs += self._task.on_split_ended(self.node.id, name)
+                outputs += self._task.on_split_ended(self.node.id, name, last=False)
+        if self.ended:
+            return outputs + self._task.on_read_ended(self.node.id)
+        if not self._splits:
+            return self._task.on_quiet(self.node.id, (), 0)  # no split is idle (rule 3)
         assert isinstance(self.node.work, ReadSplits)
-        positions = {name: self._splits[name].position for name in self._splits if name in self._unfinished}
-        if positions:
-            try:
-                self._reader = self.node.work.source.open(positions)
-            except Exception as error:
-                raise named(error, self.node) from error
-        return outputs + self._end_if_done(0)
+        try:
+            self._reader = self.node.work.source.open({name: self._splits[name].position for name in self._opened()})
+        except Exception as error:
+            raise named(error, self.node) from error
+        return outputs
+
+    def _opened(self) -> list[str]:
+        return [name for name in self._splits if name in self._unfinished]
+
+    def _all_ended(self) -> bool:
+        """Of an unbounded source splits may still appear, unless it had some and all have ended."""
+        return not self._unfinished and (self._bounded or bool(self._splits))
 
     def poll(self, max_rows: int, now: int) -> list[TaskOutput]:
         """One poll at `now` (monotonic, microseconds), and all that follows from it in this task."""
@@ -70,7 +80,7 @@ class OpenRead:
             raise named(error, self.node) from error
         match result:
             case Ended(split):
-                return self._on_ended(split, now)
+                return self._on_ended(split)
             case Wait(seconds):
                 self.wakes_at = now + int(seconds * 1e6)
                 return self._watermarks() + self._task.on_quiet(self.node.id, self._unfinished, now)
@@ -101,17 +111,10 @@ class OpenRead:
                     outputs += self._task.on_watermark(self.node.id, split, time)
         return outputs
 
-    def _on_ended(self, split: str, now: int) -> list[TaskOutput]:
+    def _on_ended(self, split: str) -> list[TaskOutput]:
         self._unfinished.discard(split)
-        return self._task.on_split_ended(self.node.id, split) + self._end_if_done(now)
-
-    def _end_if_done(self, now: int) -> list[TaskOutput]:
-        if self._unfinished or self.ended:
-            return []
-        if self._splits or self._bounded:
-            self.ended = True
-            return self._task.on_read_ended(self.node.id)
-        return self._task.on_quiet(self.node.id, (), now)  # no split is idle (rule 3)
+        self.ended = self._all_ended()
+        return self._task.on_split_ended(self.node.id, split, last=self.ended)
 
     def states(self) -> dict[str, SplitState]:
         """Every split of this worker as of now: exactly the rows that the task was given."""

@@ -72,6 +72,8 @@ def _project_before(node: Aggregate, arguments: dict[Expr, str], schema: pa.Sche
         kept.append(node.window.column)
     columns = [Named(name, Column(name)) for name in kept]
     columns += [Named(name, expr) for expr, name in arguments.items() if name not in kept]
+    if not columns:  # only rows are counted: one column carries their number
+        columns = [Named(visible.names[0], Column(visible.names[0]))]
     if [c.name for c in columns] == visible.names and all(isinstance(c.expr, Column) for c in columns):
         return node.input
     fields = [pa.field(c.name, type_of(c.expr, schema)) for c in columns]

@@ -1,0 +1,275 @@
+"""Whole flows equal DuckDB's batch answer: random rows and keys, disorder, splits, cuts, workers, crashes and restores.
+
+No row is late here: in every split t >= running maximum - bound. Then the result must not depend on anything else (rule 6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import streamflow as sf
+from streamflow import col
+from streamflow.testing import assert_rows, final, splits
+from streamflow_connectors import memory
+
+BOUND = 5_000_000
+SECOND = 1_000_000
+TIME = pa.timestamp("us", "UTC")
+
+SCHEMA = pa.schema(
+    [
+        ("s", pa.string()),
+        ("i", pa.int64()),
+        ("f", pa.float64()),
+        ("v", pa.int64()),
+        ("x", pa.float64()),
+        ("t", TIME),
+    ]
+)
+STRINGS = [None, "", "a", "b", "ä€𝄞", "long" * 75, "a\x00b"]
+INTS = [None, 0, 1, -1, 2**63 - 1, -(2**63), 7, 123_456_789]
+FLOATS = [None, 0.0, -0.0, math.nan, math.inf, -math.inf, 1.5, -2.25]
+SMALL = [None, 0, 1, -1, 1000, -(2**40), 2**40]
+
+Row = dict[str, Any]
+
+
+@st.composite
+def split_rows(draw: st.DrawFn, start: int) -> list[Row]:
+    """Rows of one split in arrival order: never more than BOUND behind the greatest time before them."""
+    rows: list[Row] = []
+    greatest = start
+    for _ in range(draw(st.integers(0, 25))):
+        step = draw(st.sampled_from([0, 1, SECOND // 2, SECOND, 3 * SECOND, 11 * SECOND, -1, -SECOND, -BOUND]))
+        time = max(greatest + step, greatest - BOUND)
+        greatest = max(greatest, time)
+        rows.append(
+            {
+                "s": draw(st.sampled_from(STRINGS)),
+                "i": draw(st.sampled_from(INTS)),
+                "f": draw(st.sampled_from(FLOATS)),
+                "v": draw(st.sampled_from(SMALL)),
+                "x": draw(st.sampled_from([*FLOATS, 1e300, 3.0])),
+                "t": time,
+            }
+        )
+    return rows
+
+
+@st.composite
+def inputs(draw: st.DrawFn) -> list[list[Row]]:
+    """One to four splits whose times overlap, around or before 1970."""
+    start = draw(st.sampled_from([0, -40 * SECOND, 1_700_000_000 * SECOND, -7_777_777_777 * SECOND]))
+    offsets = [0, SECOND, -3 * SECOND, 20 * SECOND]
+    return [draw(split_rows(start + offset)) for offset in offsets[: draw(st.integers(1, 4))]]
+
+
+def table(rows: list[Row]) -> pa.Table:
+    columns = {name: [row[name] for row in rows] for name in SCHEMA.names}
+    columns["t"] = pa.array(columns["t"], pa.int64()).cast(TIME)  # type: ignore[assignment]
+    return pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) if name != "t" else columns["t"] for name in columns}, schema=SCHEMA)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A flow over the stream `rows` and the same as SQL over the table `rows` (its time in microseconds is `us`)."""
+
+    name: str
+    steps: Callable[[sf.Stream], sf.Stream]
+    sql: str
+    changelog: bool = False
+
+
+
+def tumbling(size: int) -> str:
+    return f"SELECT *, (us - ((us % {size}) + {size}) % {size}) AS ws, (us - ((us % {size}) + {size}) % {size}) + {size} AS we FROM rows"
+
+
+def sliding(size: int, every: int) -> str:
+    last = f"(us - ((us % {every}) + {every}) % {every})"
+    count = -(-size // every)
+    return (
+        f"SELECT * FROM (SELECT *, {last} - k * {every} AS ws, {last} - k * {every} + {size} AS we"
+        f" FROM rows, range({count}) r(k)) WHERE us >= ws AND us < we"
+    )
+
+
+def sessions(gap: int, keys: str) -> str:
+    by = f"PARTITION BY {keys}" if keys else ""
+    return f"""
+        SELECT *, min(us) OVER (PARTITION BY {keys + "," if keys else ""} n) AS ws,
+            max(us) OVER (PARTITION BY {keys + "," if keys else ""} n) + {gap} AS we
+        FROM (SELECT *, sum(new) OVER ({by} ORDER BY us, rowid ROWS UNBOUNDED PRECEDING) AS n
+              FROM (SELECT *, CASE WHEN us - lag(us) OVER ({by} ORDER BY us, rowid) < {gap} THEN 0 ELSE 1 END AS new
+                    FROM rows))"""
+
+
+AGGREGATES_SQL = "count(*) AS n, count(v) AS nv, sum(v)::BIGINT AS total, min(v) AS lo, max(v) AS hi, avg(v) AS mean"
+MORE_SQL = "min(x) AS xlo, max(x) AS xhi, min(s) AS slo, max(s) AS shi, count(DISTINCT v) AS kinds, count(DISTINCT s) AS words"
+BOUNDS_SQL = "make_timestamptz(ws) AS window_start, make_timestamptz(we) AS window_end"
+
+
+def aggregates() -> dict[str, sf.Expr]:
+    return {
+        "n": sf.count(),
+        "nv": col("v").count(),
+        "total": col("v").sum(),
+        "lo": col("v").min(),
+        "hi": col("v").max(),
+        "mean": col("v").mean(),
+    }
+
+
+def more_aggregates() -> dict[str, sf.Expr]:
+    return {
+        "xlo": col("x").min(),
+        "xhi": col("x").max(),
+        "slo": col("s").min(),
+        "shi": col("s").max(),
+        "kinds": col("v").n_unique(),
+        "words": col("s").n_unique(),
+    }
+
+
+def windowed(name: str, keys: str, window: Any, rows: str, aggs: Callable[[], dict[str, sf.Expr]], sql: str) -> Case:
+    names = [k for k in keys.split(",") if k]
+
+    def steps(stream: sf.Stream) -> sf.Stream:
+        if names:
+            return stream.key_by(*names).window(window).agg(**aggs())
+        return stream.window(window).agg(**aggs())
+
+    head = f"{keys}, " if keys else ""
+    return Case(name, steps, f"SELECT {head}{BOUNDS_SQL}, {sql} FROM ({rows}) GROUP BY ALL")
+
+
+S10, S4 = 10 * SECOND, 4 * SECOND
+CASES = [
+    windowed("tumbling by string", "s", sf.tumbling("10s"), tumbling(S10), aggregates, AGGREGATES_SQL),
+    windowed("tumbling by int", "i", sf.tumbling("10s"), tumbling(S10), aggregates, AGGREGATES_SQL),
+    windowed("tumbling by float", "f", sf.tumbling("10s"), tumbling(S10), aggregates, AGGREGATES_SQL),
+    windowed("tumbling by three", "s,i,f", sf.tumbling("10s"), tumbling(S10), more_aggregates, MORE_SQL),
+    windowed("tumbling without a key", "", sf.tumbling("10s"), tumbling(S10), more_aggregates, MORE_SQL),
+    windowed("sliding by string", "s", sf.sliding("10s", every="2s"), sliding(S10, 2 * SECOND), aggregates, AGGREGATES_SQL),
+    windowed("sliding uneven", "i", sf.sliding("10s", every="4s"), sliding(S10, S4), more_aggregates, MORE_SQL),
+    windowed("sliding with gaps", "i", sf.sliding("4s", every="10s"), sliding(S4, S10), aggregates, AGGREGATES_SQL),
+    windowed("sliding without a key", "", sf.sliding("10s", every="4s"), sliding(S10, S4), aggregates, AGGREGATES_SQL),
+    windowed("sessions by string", "s", sf.session("3s"), sessions(3 * SECOND, "s"), aggregates, AGGREGATES_SQL),
+    windowed("sessions by float", "f", sf.session("3s"), sessions(3 * SECOND, "f"), more_aggregates, MORE_SQL),
+    windowed("sessions without a key", "", sf.session("1s"), sessions(SECOND, ""), aggregates, AGGREGATES_SQL),
+    Case(
+        "arithmetic between aggregates",
+        lambda rows: rows.key_by("s").window(sf.tumbling("10s")).agg(
+            span=col("v").max() - col("v").min(), share=col("v").count() / sf.count()
+        ),
+        f"SELECT s, {BOUNDS_SQL}, max(v) - min(v) AS span, count(v) / count(*) AS share FROM ({tumbling(S10)}) GROUP BY ALL",
+    ),
+    Case(
+        "filter and project before",
+        lambda rows: rows.filter(col("v") > 0, col("s").is_not_null())
+        .with_columns(double=col("v") * 2)
+        .drop("x")
+        .rename({"double": "w"})
+        .key_by("s")
+        .window(sf.tumbling("10s"))
+        .agg(total=col("w").sum()),
+        f"SELECT s, {BOUNDS_SQL}, sum(v * 2)::BIGINT AS total FROM ({tumbling(S10)}) WHERE v > 0 AND s IS NOT NULL GROUP BY ALL",
+    ),
+    Case(
+        "running aggregate",
+        lambda rows: rows.key_by("s", "f").agg(**aggregates(), **more_aggregates()),
+        f"SELECT s, f, {AGGREGATES_SQL}, {MORE_SQL} FROM rows GROUP BY ALL",
+        changelog=True,
+    ),
+    Case(
+        "running aggregate without a key",
+        lambda rows: rows.agg(**aggregates()),
+        f"SELECT {AGGREGATES_SQL} FROM rows HAVING count(*) > 0",
+        changelog=True,
+    ),
+    Case(
+        "hot items",
+        lambda rows: rows.key_by("i").window(sf.sliding("10s", every="2s")).agg(n=sf.count()).key_by("window_end").top(1, by="n"),
+        f"""SELECT i, {BOUNDS_SQL}, n FROM (SELECT i, ws, we, count(*) AS n FROM ({sliding(S10, 2 * SECOND)}) GROUP BY ALL)
+            QUALIFY row_number() OVER (PARTITION BY we ORDER BY n DESC, i ASC NULLS LAST, ws, we) = 1""",
+    ),
+    Case(
+        "aggregate of fired windows",
+        lambda rows: rows.key_by("i").window(sf.tumbling("10s")).agg(n=sf.count()).key_by("window_end").agg(keys=sf.count(), rows=col("n").sum()),
+        f"""SELECT make_timestamptz(we) AS window_end, count(*) AS keys, sum(n)::BIGINT AS rows
+            FROM (SELECT i, ws, we, count(*) AS n FROM ({tumbling(S10)}) GROUP BY ALL) GROUP BY ALL""",
+    ),
+    Case(
+        "top of rows in windows",
+        lambda rows: rows.drop("f", "x", "t").window(sf.tumbling("10s")).top(2, by="v"),
+        f"""SELECT {BOUNDS_SQL}, s, i, v FROM ({tumbling(S10)})
+            QUALIFY row_number() OVER (PARTITION BY we ORDER BY v DESC NULLS LAST, s NULLS LAST, i NULLS LAST) <= 2""",
+    ),
+    Case(
+        "top of rows by key in sliding windows",
+        lambda rows: rows.select("s", "x", "v").key_by("s").window(sf.sliding("10s", every="4s")).top(1, by=["x", col("v").asc()]),
+        f"""SELECT s, {BOUNDS_SQL}, x, v FROM ({sliding(S10, S4)})
+            QUALIFY row_number() OVER (PARTITION BY s, we ORDER BY x DESC NULLS LAST, v ASC NULLS LAST) = 1""",
+    ),
+    Case(
+        "top of rows in sessions",
+        lambda rows: rows.select("s", "v").key_by("s").window(sf.session("3s")).top(1, by="v"),
+        f"""SELECT s, {BOUNDS_SQL}, v FROM ({sessions(3 * SECOND, "s")})
+            QUALIFY row_number() OVER (PARTITION BY s, ws ORDER BY v DESC NULLS LAST) = 1""",
+    ),
+    Case(
+        "a second window of the same size",
+        lambda rows: rows.key_by("i").window(sf.tumbling("10s")).agg(n=sf.count()).drop("window_start", "window_end").window(sf.tumbling("10s")).agg(most=col("n").max()),
+        f"SELECT {BOUNDS_SQL}, max(n) AS most FROM (SELECT i, ws, we, count(*) AS n FROM ({tumbling(S10)}) GROUP BY ALL) GROUP BY ALL",
+    ),
+    Case(
+        "union with itself",
+        lambda rows: rows.filter(col("v") > 0).union(rows.filter(col("v") <= 0)).key_by("i").window(sf.tumbling("10s")).agg(n=sf.count()),
+        f"SELECT i, {BOUNDS_SQL}, count(*) AS n FROM ({tumbling(S10)}) WHERE v IS NOT NULL GROUP BY ALL",
+    ),
+]
+
+
+def expected(case: Case, rows: list[Row]) -> list[Row]:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+    source = table(rows)
+    source = source.append_column("us", source.column("t").cast(pa.int64()))
+    source = source.append_column("rowid", pa.array(range(len(rows)), pa.int64()))
+    zero = pa.compute.if_else(pa.compute.equal(source.column("f"), 0.0), 0.0, source.column("f"))  # -0.0 = 0.0 (rule 16)
+    source = source.set_column(2, "f", zero)
+    connection.register("rows", source)
+    found: list[Row] = connection.sql(case.sql).to_arrow_table().to_pylist()
+    return found
+
+
+def build(case: Case) -> sf.Flow:
+    flow = sf.Flow("oracle")
+    rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=sf.bounded_out_of_orderness("5s"))
+    case.steps(rows).write("out", memory.Sink())
+    return flow
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    parts=inputs(),
+    seed=st.integers(0, 2**31),
+    workers=st.sampled_from([1, 2, 3, 7]),
+    crashes=st.integers(0, 3),
+)
+def test_a_flow_equals_duckdb(case: Case, parts: list[list[Row]], seed: int, workers: int, crashes: int) -> None:
+    sources = {"rows": splits(*(table(part) for part in parts))}
+    results = sf.testing.run(build(case), sources, seed=seed, workers=workers, crashes=crashes)
+    out = final(results["out"]) if case.changelog else results["out"]
+    assert_rows(out, expected(case, [row for part in parts for row in part]))
+    assert results.late == {}
