@@ -101,6 +101,8 @@ class WindowTop:
         self._n = n
         self._stage = stage
         self._bounded = isinstance(window, SlidingSlices) and stage == "final"  # rows carry their window's bounds
+        if self._bounded and WINDOW_END not in schema.names:
+            raise ValueError(f"a final stage takes the output schema of the local one, with {WINDOW_END!r}")
         names = [name for name in schema.names if not (self._bounded and name in (WINDOW_START, WINDOW_END))]
         self._taken = [schema.get_field_index(name) for name in names]
         fields = [schema.field(place) for place in self._taken]

@@ -353,8 +353,10 @@ def join(sessions: list[list[Row]], rows: list[Row]) -> list[list[Row]]:
     return [*sessions, rows]
 
 
-def test_rows_below_the_first_row_are_refused() -> None:
+def test_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         WindowTop((), SlidingSlices(10, 10), 0, BY, SCHEMA)
+    with pytest.raises(ValueError, match="output schema of the local one"):
+        WindowTop((), SlidingSlices(10, 10), 1, BY, SCHEMA, "final")
     with pytest.raises(ValueError, match="window_end"):
         WindowTop(("user",), FinalBound("window_end", 0), 1, BY, SCHEMA)
