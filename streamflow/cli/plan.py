@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +64,7 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
 
 
 def _render(flow: Flow, arguments: argparse.Namespace, style: str) -> str:
-    from streamflow.plan.explain import GRAPHS, outlines, text
+    from streamflow.plan.explain import GRAPHS, WIDTH, outlines, text
     from streamflow.plan.physical import DEFAULT_KEY_GROUPS
 
     which = arguments.graph or ("all" if style == "text" else "physical")
@@ -83,7 +85,15 @@ def _render(flow: Flow, arguments: argparse.Namespace, style: str) -> str:
 
             return svg(drawn)
         case _:
-            return "\n\n\n".join(map(text, drawn))
+            width = _terminal_width() if arguments.output is None else WIDTH
+            return "\n\n\n".join(text(outline, width) for outline in drawn)
+
+
+def _terminal_width() -> int:
+    """As wide as the terminal, within reason; elsewhere the width does not depend on where it is printed."""
+    from streamflow.plan.explain import WIDTH
+
+    return min(max(shutil.get_terminal_size().columns, 80), 140) if sys.stdout.isatty() else WIDTH
 
 
 def _format_of(output: Path | None) -> str:

@@ -7,10 +7,11 @@ next step says where its rows come from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from streamflow.plan.logical.nodes import Write
-from streamflow.plan.outline import Box, Outline, logical_outline, physical_outline, wrapped
+from streamflow.plan.outline import Arrow, Box, Outline, logical_outline, physical_outline, wrapped
 from streamflow.plan.physical import DEFAULT_KEY_GROUPS
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
@@ -19,7 +20,7 @@ GraphName: TypeAlias = 'Literal["logical", "optimised", "physical"]'
 GRAPHS: tuple[GraphName, ...] = ("logical", "optimised", "physical")
 
 WIDTH = 110
-_LABEL = 12
+_LABEL, _STEPS = 12, 28
 
 
 def explain(
@@ -69,60 +70,61 @@ def outlines(
     return made
 
 
-def text(outline: Outline) -> str:
-    """One graph as lines of at most `WIDTH` characters, as far as words allow."""
-    steps = max((len(box.step) for box in outline.boxes), default=0)
-    return "\n".join([outline.title, *_lines(outline, min(steps, 28))])
+def text(outline: Outline, width: int = WIDTH) -> str:
+    """One graph as lines of at most `width` characters, as far as words allow."""
+    steps = min(max((len(box.step) for box in outline.boxes), default=0), _STEPS)
+    return "\n".join([outline.title, *_Page(outline, width, steps).lines()])
 
 
-def _lines(outline: Outline, steps: int) -> Iterator[str]:
-    previous: Box | None = None
-    taken = {arrow.source for box in outline.boxes for arrow in box.arrows}
-    for position, box in enumerate(outline.boxes):
-        new_stage = bool(outline.stages) and (previous is None or previous.stage != box.stage)
-        goes_on = previous is not None and _goes_on(previous, box)
-        if not goes_on or new_stage:
-            yield ""
-        if new_stage:
-            yield outline.stages[box.stage]
-        if box.arrows and not goes_on:
-            yield f"    from {', '.join(_origins(outline, box))}"
-        following = outline.boxes[position + 1] if position + 1 < len(outline.boxes) else None
-        gutter = "│" if box.number in taken and following is not None and _goes_on(box, following) else " "
-        yield from _box(box, steps, gutter)
-        previous = box
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`steps`: the width of the column of step names; 0 when no step has one."""
 
+    outline: Outline
+    width: int
+    steps: int
 
-def _goes_on(above: Box, below: Box) -> bool:
-    """Does `below` take its rows from `above` alone, in the same task?"""
-    return [(arrow.source, arrow.exchange) for arrow in below.arrows] == [(above.number, None)] and (
-        above.stage == below.stage
-    )
+    def lines(self) -> Iterator[str]:
+        boxes = self.outline.boxes
+        for above, box, below in zip((None, *boxes), boxes, (*boxes[1:], None), strict=False):
+            goes_on = _goes_on(above, box)
+            if not goes_on:
+                yield from self._break(above, box)
+            yield from self._box(box, "│" if _goes_on(box, below) else " ")
 
+    def _break(self, above: Box | None, box: Box) -> Iterator[str]:
+        """What stands before a step that does not simply take the rows of the one above it."""
+        yield ""
+        if self.outline.stages and (above is None or above.stage != box.stage):
+            yield self.outline.stages[box.stage]
+        if box.arrows:
+            yield f"    from {' and '.join(self._origin(arrow) for arrow in box.arrows)}"
 
-def _origins(outline: Outline, box: Box) -> Iterator[str]:
-    for arrow in box.arrows:
-        source = outline.box(arrow.source)
+    def _origin(self, arrow: Arrow) -> str:
         moved = "" if arrow.exchange is None else f", exchanged {arrow.exchange}"
-        yield f"{arrow.source} {source.step}".rstrip() + moved
+        return f"{arrow.source} {self.outline.box(arrow.source).step}".rstrip() + moved
+
+    def _box(self, box: Box, gutter: str) -> Iterator[str]:
+        indent = 4 + (self.steps + 2 if self.steps else 0)
+        margin = f"    {gutter}".ljust(indent)
+        title = wrapped(box.title, self.width - indent - len(box.line) - 2)
+        start = f"{box.number:>2}  {box.step:<{self.steps}}"
+        if len(box.step) <= self.steps:
+            start = f"{start:<{indent}}{title.pop(0)}"
+        yield f"{start:<{self.width - len(box.line)}}{box.line}".rstrip()
+        for line in title:
+            yield f"{margin}  {line}"
+        for label, content in box.details:
+            for line in wrapped(content, self.width - indent - _LABEL):
+                yield f"{margin}{label:<{_LABEL}}{line}"
+                label = ""
 
 
-def _box(box: Box, steps: int, gutter: str) -> Iterator[str]:
-    indent = 4 + (steps + 2 if steps else 0)
-    room = WIDTH - indent
-    first, *more = wrapped(box.title, room - len(box.line) - 2)
-    head = f"{box.number:>2}  {box.step:<{steps}}  {first}" if steps else f"{box.number:>2}  {first}"
-    if len(box.step) > steps:
-        head = f"{box.number:>2}  {box.step}  {first}"
-    yield f"{head:<{WIDTH - len(box.line)}}{box.line}".rstrip()
-    margin = f"    {gutter}".ljust(indent)
-    for line in more:
-        yield f"{margin}  {line}"
-    for label, content in box.details:
-        start, *rest = wrapped(content, room - _LABEL)
-        yield f"{margin}{label:<{_LABEL}}{start}"
-        for line in rest:
-            yield f"{margin}{'':<{_LABEL}}{line}"
+def _goes_on(above: Box | None, below: Box | None) -> bool:
+    """Does `below` take its rows from `above` alone, in the same task?"""
+    if above is None or below is None or above.stage != below.stage:
+        return False
+    return below.arrows == (Arrow(above.number),)
 
 
 def _plural(number: int, noun: str) -> str:
