@@ -138,6 +138,8 @@ def _adapt(type_: pa.DataType, value: Value) -> pa.DataType | None:
             return INT64 if pt.is_signed_integer(type_) or value < 0 else pa.uint64()
         case int() | float() if pt.is_floating(type_):
             return type_
+        case int() if pt.is_decimal(type_):
+            return promote(type_, pa.decimal128(min(38, len(str(abs(value))) + type_.scale), type_.scale))
         case float() if pt.is_decimal(type_):
             return FLOAT64
         case str() if type_ in (TIMESTAMP, pa.date32()):
