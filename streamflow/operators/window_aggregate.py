@@ -146,14 +146,15 @@ class WindowAggregate:
 
     def _results(self, fired: list[tuple[int, list[pa.RecordBatch]]]) -> Iterator[Batch]:
         """The results of some windows, from the chunks of each."""
-        bounds = np.array([self._window.window_bounds(window) for window, _ in fired], np.int64)
+        bounds = [self._window.window_bounds(window) for window, _ in fired]
+        starts, ends = (np.array(times, np.int64) for times in zip(*bounds, strict=True))
         chunks = [chunk for _, chunks in fired for chunk in chunks]
         rows = chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
         columns = rows.columns
         which = np.repeat(np.arange(len(fired)), [sum(chunk.num_rows for chunk in chunks) for _, chunks in fired])
         keys = columns[: len(self._layout.keys)]
         if not self._progress.settled:
-            unfired = self._progress.of_rows(keys, len(which)) < bounds[which, 1]
+            unfired = self._progress.of_rows(keys, len(which)) < ends.take(which)
             which, columns = which[unfired], [column.filter(pa.array(unfired)) for column in columns]
             keys = columns[: len(self._layout.keys)]
         if len(which) == 0:
@@ -161,19 +162,19 @@ class WindowAggregate:
         if len(chunks) > len(fired):
             groups = group(keys, len(which), leading=which if len(fired) > 1 else None)
             which, columns = which[groups.first], self._layout.merge(columns, groups)
-        yield self._result(bounds[which], columns)
+        yield self._result(starts.take(which), ends.take(which), columns)
 
-    def _result(self, bounds: Int64s, columns: list[pa.Array]) -> Batch:
+    def _result(self, starts: Int64s, ends: Int64s, columns: list[pa.Array]) -> Batch:
         arrays = columns[: len(self._layout.keys)]
         if isinstance(self._window, SlidingSlices):
-            arrays += [_times(bounds[:, 0]), _times(bounds[:, 1])]
+            arrays += [_times(starts), _times(ends)]
         try:
             arrays += [finish(spec, parts) for spec, parts in self._layout.parts(columns)]
         except OverflowError as error:
             raise DataError(
                 str(error), remedy="cast the column to float64 or to a decimal before it is summed"
             ) from error
-        return pa.RecordBatch.from_arrays([*arrays, _times(bounds[:, 1] - 1)], schema=self.output_schema)
+        return pa.RecordBatch.from_arrays([*arrays, _times(ends - 1)], schema=self.output_schema)
 
 
 class WindowPartial:
