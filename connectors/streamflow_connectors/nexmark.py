@@ -24,7 +24,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import numpy as np
 import pyarrow as pa
 
-from streamflow.connect import Ended, PollResult, Position, UserError, parse_duration, set_fields, with_fields
+from streamflow.connect import (
+    Ended,
+    PollResult,
+    Position,
+    UserError,
+    parse_duration,
+    rows_without_columns,
+    set_fields,
+    with_fields,
+)
 from streamflow_connectors._nexmark_values import (
     CHANNELS as _CHANNELS,
 )
@@ -258,6 +267,8 @@ class NexmarkReader:
             return Ended(split)
         self._turn.rotate(-1)
         columns = self._columns_of(rows)
+        if not self._schema.names:
+            return [(split, rows_without_columns(len(rows)))]
         arrays = [getattr(columns, field.name)() for field in self._schema]
         return [(split, pa.RecordBatch.from_arrays(arrays, schema=self._schema))]
 

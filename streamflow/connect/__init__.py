@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamflow.connect.canonical import canonical_schema, canonical_type, cast_array, cast_batch
+from streamflow.connect.canonical import canonical_schema, canonical_type, cast_array, cast_batch, rows_without_columns
 from streamflow.connect.changelog import visible_batch, visible_schema
 from streamflow.connect.file_sink import Encoder, FileCommitter, FileFormat, FileTarget, FileWriter, Mode, Roll
 from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
@@ -81,6 +81,7 @@ __all__ = [
     "parse_duration",
     "parse_size",
     "reading",
+    "rows_without_columns",
     "schema_of",
     "set_fields",
     "visible_batch",

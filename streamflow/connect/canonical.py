@@ -90,6 +90,15 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def rows_without_columns(count: int) -> pa.RecordBatch:
+    """What is left of `count` rows when no column is asked for.
+
+    >>> rows_without_columns(3).num_rows
+    3
+    """
+    return pa.RecordBatch.from_arrays([pa.nulls(count)], names=[""]).select([])
+
+
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     """No rows of this schema."""
     return pa.RecordBatch.from_arrays([pa.nulls(0, type_) for type_ in schema.types], schema=schema)

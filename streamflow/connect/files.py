@@ -2,8 +2,8 @@
 
 A path is a file, a folder (all files below it), a glob (`*`, `?`, `[ab]`, `**` for any folders), or a `pyarrow.fs` URI
 of one of these (in which `?` starts the query), or a list of them. Below a folder and where a glob chooses, names that
-start with `_` or `.` are left out: they are other programs' notes and unfinished output. Every file is one split, called
-by its path; the order is that of the names.
+start with `_` or `.` are left out: they are other programs' notes and unfinished output. Every file is one split,
+called by its path; the order is that of the names.
 """
 
 from __future__ import annotations

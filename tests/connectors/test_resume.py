@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from streamflow_connectors import csv, jsonl, memory, nexmark, parquet, text
 
-from streamflow.connect import Ended, Source
+from streamflow.connect import Ended, ProjectableSource, Source
 
 NUMBERS = pa.schema([("n", pa.int64())])
 
@@ -102,3 +102,16 @@ def test_files_are_opened_one_after_the_other_in_the_given_order(tmp_path: Path)
         if isinstance(polled, Ended):
             seen.append(polled.split)
     assert seen == order
+
+
+@pytest.mark.parametrize("make", [parquet_files, jsonl_files, csv_files, memory_rows, nexmark_events])
+def test_rows_are_counted_when_no_column_is_asked_for(make: Callable[[Path], Source], tmp_path: Path) -> None:
+    source = make(tmp_path)
+    assert isinstance(source, ProjectableSource)
+    none = source.project([])
+    reader, count = none.open(dict.fromkeys(none.splits())), 0
+    while polled := reader.poll(4):
+        if isinstance(polled, list):
+            count += sum(batch.num_rows for _, batch in polled)
+            assert all(batch.num_columns == 0 for _, batch in polled)
+    assert count == (24 if make is nexmark_events else 20)

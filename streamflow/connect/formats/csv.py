@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from streamflow.connect.canonical import UTC_MICROSECONDS, cast_array, empty_batch
+from streamflow.connect.canonical import UTC_MICROSECONDS, cast_array, empty_batch, rows_without_columns
 from streamflow.errors import SchemaError
 
 
@@ -66,6 +66,8 @@ class CsvDecoder:
         table = csv.read_csv(
             pa.BufferReader(block), read_options=options, parse_options=self._parse, convert_options=self._convert
         )
+        if not self._schema.names:
+            return rows_without_columns(table.num_rows)
         batch = table.combine_chunks().to_batches()[0]
         columns = [_from_wire(column, field.type) for column, field in zip(batch.columns, self._schema, strict=True)]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)

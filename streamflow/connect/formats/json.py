@@ -13,11 +13,13 @@ import re
 import numpy as np
 import pyarrow as pa
 
-from streamflow.connect.canonical import cast_array, empty_batch
+from streamflow.connect.canonical import cast_array, empty_batch, rows_without_columns
 from streamflow.connect.formats.text import string_bytes
 from streamflow.errors import SchemaError
 
 _OBJECT = ord("{")
+_QUOTE, _BACKSLASH, _FIRST_PRINTABLE = ord('"'), ord("\\"), ord(" ")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _NULL_AFTER_OBJECT = re.compile(rb"\}\s*null")
 
 
@@ -50,6 +52,8 @@ class JsonDecoder:
         rows = _count_objects(block) if block else 0
         if not rows:
             return empty_batch(self._schema)
+        if not self._schema.names:
+            return rows_without_columns(rows)
         options = pajson.ReadOptions(use_threads=False, block_size=len(block) + 1)
         table = pajson.read_json(pa.BufferReader(block), read_options=options, parse_options=self._parse)
         if table.num_rows != rows:
@@ -76,7 +80,7 @@ def _count_objects(block: bytes) -> int:
             blank += 1
         elif not text.startswith(b"{"):
             raise ValueError(f"not a JSON object: {_shown(text)}")
-    if b"null" in block and _NULL_AFTER_OBJECT.search(block):
+    if _NULL_AFTER_OBJECT.search(block):
         for text in filter(None, map(bytes.strip, block.split(b"\n"))):
             if not isinstance(json.loads(text), dict):
                 raise ValueError(f"not a JSON object: {_shown(text)}")
@@ -171,14 +175,25 @@ def json_values(column: pa.Array) -> pa.Array:
 def _json_strings(column: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
-    escaped = pc.replace_substring(pc.replace_substring(column, "\\", "\\\\"), '"', '\\"')
-    control = pc.match_substring_regex(column, "[\\x00-\\x1f]")
-    if pc.any(control).as_py():
-        rare = pa.array(
-            [json.dumps(text, ensure_ascii=False)[1:-1] for text in column.filter(control).to_pylist()], pa.string()
-        )
-        escaped = pc.replace_with_mask(escaped, pc.fill_null(control, False), rare)
-    return pc.binary_join_element_wise('"', escaped, '"', "")
+    used = np.frombuffer(string_bytes(column), np.uint8)
+    if ((used == _QUOTE) | (used == _BACKSLASH)).any():
+        column = pc.replace_substring(pc.replace_substring(column, "\\", "\\\\"), '"', '\\"')
+    if (used < _FIRST_PRINTABLE).any():
+        column = _without_control_characters(column)
+    return pc.binary_join_element_wise('"', column, '"', "")
+
+
+def _without_control_characters(column: pa.Array) -> pa.Array:
+    """Strings whose quotes and backslashes are escaped, control characters escaped too: they are rare, so value by
+    value.
+    """
+    import pyarrow.compute as pc
+
+    control = pc.fill_null(pc.match_substring_regex(column, "[\\x00-\\x1f]"), False)
+    escaped = [
+        _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) for text in column.filter(control).to_pylist()
+    ]
+    return pc.replace_with_mask(column, control, pa.array(escaped, pa.string()))
 
 
 def _json_nested(column: pa.Array) -> pa.Array:
