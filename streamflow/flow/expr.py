@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streamflow.flow.expr_time import Time
 
 Value: TypeAlias = "bool | int | float | str | bytes | date | datetime | timedelta | Decimal | None"
-Operand: TypeAlias = "Expr | Value | Callable[..., Any]"
+Operand: TypeAlias = "Expr | Value | np.generic | Callable[..., Any]"
 """What may stand right of an operator."""
 ColumnLike: TypeAlias = "str | Expr | Callable[..., Any]"
 """What may stand where a column is expected."""
@@ -81,6 +81,9 @@ class Expr:
     """A value per row, computed from columns."""
 
     __slots__ = ("_name", "node")
+
+    __array_ufunc__ = None
+    """Lets a numpy scalar on the left leave the operator to us."""
 
     def __init__(self, node: terms.Expr, name: str | None = None) -> None:
         self.node = node

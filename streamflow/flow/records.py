@@ -188,11 +188,14 @@ def _hints(annotated: Any) -> dict[str, Any]:
 
 
 def _users_names() -> dict[str, Any]:
-    """What can be seen from the nearest frame outside of the package."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+    """The local names of all callers outside of the package, the nearest ones first."""
+    names: dict[str, Any] = {}
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(_PACKAGE):
+            names = {**frame.f_locals, **names}
         frame = frame.f_back
-    return {**frame.f_globals, **frame.f_locals}
+    return names
 
 
 def row_function(function: Callable[..., Any], *, many: bool = False) -> RowFunction:
