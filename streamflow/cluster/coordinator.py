@@ -78,9 +78,7 @@ Instruction: TypeAlias = "Trigger | Commit | Finish"
 class Coordinator:
     """`reads`: the steps of the reads, each of which every worker has. `first`: the number of the first checkpoint."""
 
-    def __init__(
-        self, *, workers: int, stages: int, reads: Iterable[str], key_groups: int, first: int = 1
-    ) -> None:
+    def __init__(self, *, workers: int, stages: int, reads: Iterable[str], key_groups: int, first: int = 1) -> None:
         self._tasks = {(worker, stage) for worker in range(workers) for stage in range(stages)}
         self._running = {(worker, read) for worker in range(workers) for read in reads}
         self._key_groups = key_groups

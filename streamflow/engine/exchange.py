@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streamflow.kernels.hashing import hash_columns, key_groups, worker_of_group
@@ -17,7 +20,8 @@ class Router:
         self._columns = [schema.get_field_index(key) for key in keys]
         self._groups = groups
         self._workers = workers
-        self._owner = worker_of_group(np.arange(groups), groups, workers).astype(np.uint8 if workers < 256 else np.int64)
+        owner = worker_of_group(np.arange(groups), groups, workers)
+        self._owner: npt.NDArray[Any] = owner.astype(np.uint8) if workers < 256 else owner
 
     def split(self, batch: Batch) -> list[tuple[int, Batch]]:
         """(worker, rows) for every worker that gets any; rows keep their order."""

@@ -66,5 +66,3 @@ def restored_clock(
         least[name] = MIN_TIME if known is None else known
     greatest = {name: time for name, time in splits.items() if time is not None}
     return SplitClock(bound=bound, idle=idle, least=least, greatest=greatest)
-
-

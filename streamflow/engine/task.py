@@ -205,7 +205,9 @@ class Task:
 
     def late(self) -> dict[int, int]:
         """(row, window) pairs left out so far, by node."""
-        return {i: node.operator.late for i, node in self._nodes.items() if node.operator is not None and node.operator.late}
+        return {
+            i: node.operator.late for i, node in self._nodes.items() if node.operator is not None and node.operator.late
+        }
 
     def watermarks(self) -> dict[int, Watermark]:
         """The watermark at every node that knows event time."""
@@ -414,5 +416,3 @@ def _user_frame(error: Exception) -> str | None:
         if not frame.filename.startswith(ours) and "site-packages" not in frame.filename:
             return f"{frame.filename}:{frame.lineno}"
     return None
-
-

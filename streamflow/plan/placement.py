@@ -8,9 +8,9 @@ from functools import partial
 import pyarrow as pa
 
 from streamflow.connect.source import FilterableSource, ProjectableSource, Source, TimedSource
-from streamflow.errors import Location
 from streamflow.kernels.aggregate import AggregateSpec
-from streamflow.kernels.windows import SlidingSlices
+from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
 from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.running_aggregate import RunningAggregate
@@ -26,7 +26,7 @@ from streamflow.operators.stateless import (
 )
 from streamflow.operators.top import SessionTop, WindowTop
 from streamflow.operators.union import Union as UnionOperator
-from streamflow.operators.window_aggregate import FinalBound, WindowAggregate, WindowPartial
+from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
 from streamflow.plan.compile import compile_expr, compile_predicate, compile_records, to_arrow_filter
 from streamflow.plan.logical.expr import AggregateCall, Call, Column, Expr, show
 from streamflow.plan.logical.nodes import (
@@ -94,7 +94,9 @@ class _Builder:
                 schemas = [physical_schema(above.type) for above in node.inputs]
                 schema = physical_schema(node.type)
                 edges = [Edge(source, port) for port, source in enumerate(upstream)]
-                made = self._add(node, f"union of {len(edges)}", schema, Run(partial(UnionOperator, schemas, schema)), edges)
+                made = self._add(
+                    node, f"union of {len(edges)}", schema, Run(partial(UnionOperator, schemas, schema)), edges
+                )
             case Write():
                 made = self._write(node, upstream[0])
             case _:
@@ -164,7 +166,7 @@ class _Builder:
         keys = node.keys
         match node.window:
             case None:
-                make: Callable[[], object] = partial(RunningAggregate, keys, specs, schema_in)
+                make: Callable[[], Operator] = partial(RunningAggregate, keys, specs, schema_in)
                 label = f"running aggregate {what}{by}"
             case Session(gap):
                 make = partial(SessionAggregate, keys, gap, specs, schema_in)
@@ -222,7 +224,7 @@ class _Builder:
         return self._add(node, label, schema, work, [Edge(upstream)])
 
 
-def _row_by_row(node: Node) -> tuple[str, Callable[[], object]]:
+def _row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
     """Label and operator of the nodes that keep no state."""
     schema_in, schema = physical_schema(inputs(node)[0].type), physical_schema(node.type)
     match node:

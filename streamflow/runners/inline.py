@@ -117,7 +117,9 @@ class InlineJob:
         choices: list[tuple[int, OpenRead | Channel]] = [
             (worker, read) for worker, read in self._reads if self._can_poll(worker, read)
         ]
-        choices += [(worker, c) for (worker, c), queue in self._channels.items() if queue and not self._blocked(worker, c)]
+        choices += [
+            (worker, c) for (worker, c), queue in self._channels.items() if queue and not self._blocked(worker, c)
+        ]
         if not choices:
             return self._jump_clock()
         worker, chosen = self._rng.choice(choices)
@@ -233,4 +235,3 @@ class InlineJob:
             self._graph.nodes[node].step: pa.Table.from_batches(self.committed[node], schema=work.schema)
             for node, work in self._graph.sinks().items()
         }
-

@@ -11,7 +11,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, assert_never
+from typing import Any, ParamSpec, TypeAlias, assert_never
 
 from streamflow.cluster.checkpoint import SplitState
 from streamflow.cluster.coordinator import (
@@ -45,6 +45,7 @@ MAX_ROWS = 16_384
 INTERVAL = 10_000_000
 """How often an unbounded job publishes, in microseconds."""
 
+P = ParamSpec("P")
 BuildFunction: TypeAlias = "Callable[..., Flow]"
 
 
@@ -229,7 +230,7 @@ class _LocalJob:
                 case Write(node_id, batch):
                     sink = self._sinks[node_id]
                     sink.rows += batch.num_rows
-                    self._at_sink(sink, lambda sink=sink, batch=batch: sink.writer.write(batch))
+                    self._at_sink(sink, sink.writer.write, batch)
                 case Aligned(barrier):
                     self._prepare(barrier)
                 case Finished():
@@ -258,7 +259,7 @@ class _LocalJob:
     def _prepare(self, barrier: Barrier) -> None:
         """Phase one. Nothing outlives this process, so that operators' state need not be written."""
         for sink in self._sinks.values():
-            self._at_sink(sink, lambda sink=sink: _prepare(sink, barrier))
+            self._at_sink(sink, _prepare, sink, barrier)
         self._tell(Acknowledged(0, 0, barrier.checkpoint, {}))
 
     def _commit(self) -> None:
@@ -266,14 +267,15 @@ class _LocalJob:
         for sink in self._sinks.values():
             if isinstance(sink.work.sink, TransactionalSink):
                 committer = sink.work.sink.committer(self._job)
-                self._at_sink(sink, lambda sink=sink, committer=committer: committer.commit(sink.prepared))
+                self._at_sink(sink, committer.commit, sink.prepared)
                 sink.prepared = []
         for read in self._reads:
             read.committed()
 
-    def _at_sink(self, sink: _OpenSink, call: Callable[[], object]) -> None:
+    def _at_sink(self, sink: _OpenSink, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """A call to the outside, whose errors name the sink's step and line."""
         try:
-            call()
+            call(*args, **kwargs)
         except Exception as error:
             raise named(error, sink.node) from error
 

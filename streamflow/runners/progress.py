@@ -86,7 +86,11 @@ def line(name: str, total: int | None, snapshot: Snapshot, rate: float) -> str:
     'bids  50% | 50 rows in, 7 out | 2.5M rows/s | watermark 1970-01-01 00:00:00, 1.5 s behind | 0 late'
     """
     done = f"  {100 * snapshot.rows_in // total}%" if total else ""
-    parts = [f"{name}{done}", f"{count(snapshot.rows_in)} rows in, {count(snapshot.rows_out)} out", f"{count(rate)} rows/s"]
+    parts = [
+        f"{name}{done}",
+        f"{count(snapshot.rows_in)} rows in, {count(snapshot.rows_out)} out",
+        f"{count(rate)} rows/s",
+    ]
     if snapshot.watermark is not None:
         at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=snapshot.watermark)
         behind = 0.0 if snapshot.greatest is None else max(0, snapshot.greatest - snapshot.watermark) / 1e6
@@ -113,6 +117,8 @@ def progress_for(graph: PhysicalGraph, stream: TextIO | None = None) -> Progress
     stream = stream or sys.stderr
     if not stream.isatty():
         return Quiet()
-    totals = [work.source.row_count() if isinstance(work.source, SizedSource) else None for work in graph.reads().values()]
+    totals = [
+        work.source.row_count() if isinstance(work.source, SizedSource) else None for work in graph.reads().values()
+    ]
     known = [total for total in totals if total is not None]
     return Line(graph.name, sum(known) if len(known) == len(totals) else None, stream)

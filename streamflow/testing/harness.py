@@ -60,7 +60,7 @@ def _swap(graph: Graph, sources: Mapping[str, Any], clock: ManualClock, seed: in
         raise UserError(f"the flow has no read named {unknown[0]!r}", remedy=f"its reads are {names}")
 
     def change(_: Node, node: Node) -> Node:
-        if isinstance(node, Read) and node.name in sources:
+        if isinstance(node, Read) and node.name is not None and node.name in sources:
             source = rows_source(node.name, sources[node.name], node.type.schema, clock, seed)
             return replace(node, source=source)
         return node

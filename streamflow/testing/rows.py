@@ -157,12 +157,16 @@ def _pieces(name: str, given: Any, schema: pa.Schema) -> Iterable[Piece]:
         yield from _batches(name, pa.table(given), schema)
         return
     if not isinstance(given, Sequence):
-        raise UserError(f"rows for {name!r} are a {type(given).__name__}", remedy="give a list of dicts, or an Arrow table")
+        raise UserError(
+            f"rows for {name!r} are a {type(given).__name__}", remedy="give a list of dicts, or an Arrow table"
+        )
     rows: list[Any] = []
     for item in [*given, None]:
         if isinstance(item, WatermarkMark | ClockMark) or item is None:
             if rows:
-                yield from pa.Table.from_pylist([_as_dict(name, row, schema) for row in rows], schema=schema).to_batches()
+                yield from pa.Table.from_pylist(
+                    [_as_dict(name, row, schema) for row in rows], schema=schema
+                ).to_batches()
                 rows = []
             if item is not None:
                 yield item
@@ -177,7 +181,9 @@ def _as_dict(name: str, row: Any, schema: pa.Schema) -> dict[str, Any]:
         row = row._asdict()
     unknown = set(row) - set(schema.names)
     if unknown:
-        raise SchemaError(f"rows for {name!r} have {sorted(unknown)}, which the source does not", remedy=f"it has {schema.names}")
+        raise SchemaError(
+            f"rows for {name!r} have {sorted(unknown)}, which the source does not", remedy=f"it has {schema.names}"
+        )
     return dict(row)
 
 

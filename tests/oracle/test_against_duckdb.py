@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from streamflow_connectors import memory
 
 import streamflow as sf
 from streamflow import col
 from streamflow.testing import assert_rows, final, splits
-from streamflow_connectors import memory
 
 BOUND = 5_000_000
 SECOND = 1_000_000
@@ -76,7 +76,10 @@ def inputs(draw: st.DrawFn) -> list[list[Row]]:
 def table(rows: list[Row]) -> pa.Table:
     columns = {name: [row[name] for row in rows] for name in SCHEMA.names}
     columns["t"] = pa.array(columns["t"], pa.int64()).cast(TIME)  # type: ignore[assignment]
-    return pa.table({name: pa.array(columns[name], SCHEMA.field(name).type) if name != "t" else columns["t"] for name in columns}, schema=SCHEMA)
+    return pa.table(
+        {name: pa.array(columns[name], SCHEMA.field(name).type) if name != "t" else columns["t"] for name in columns},
+        schema=SCHEMA,
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,6 @@ class Case:
     steps: Callable[[sf.Stream], sf.Stream]
     sql: str
     changelog: bool = False
-
 
 
 def tumbling(size: int) -> str:
@@ -114,7 +116,9 @@ def sessions(gap: int, keys: str) -> str:
 
 
 AGGREGATES_SQL = "count(*) AS n, count(v) AS nv, sum(v)::BIGINT AS total, min(v) AS lo, max(v) AS hi, avg(v) AS mean"
-MORE_SQL = "min(x) AS xlo, max(x) AS xhi, min(s) AS slo, max(s) AS shi, count(DISTINCT v) AS kinds, count(DISTINCT s) AS words"
+MORE_SQL = (
+    "min(x) AS xlo, max(x) AS xhi, min(s) AS slo, max(s) AS shi, count(DISTINCT v) AS kinds, count(DISTINCT s) AS words"
+)
 BOUNDS_SQL = "make_timestamptz(ws) AS window_start, make_timestamptz(we) AS window_end"
 
 
@@ -159,7 +163,9 @@ CASES = [
     windowed("tumbling by float", "f", sf.tumbling("10s"), tumbling(S10), aggregates, AGGREGATES_SQL),
     windowed("tumbling by three", "s,i,f", sf.tumbling("10s"), tumbling(S10), more_aggregates, MORE_SQL),
     windowed("tumbling without a key", "", sf.tumbling("10s"), tumbling(S10), more_aggregates, MORE_SQL),
-    windowed("sliding by string", "s", sf.sliding("10s", every="2s"), sliding(S10, 2 * SECOND), aggregates, AGGREGATES_SQL),
+    windowed(
+        "sliding by string", "s", sf.sliding("10s", every="2s"), sliding(S10, 2 * SECOND), aggregates, AGGREGATES_SQL
+    ),
     windowed("sliding uneven", "i", sf.sliding("10s", every="4s"), sliding(S10, S4), more_aggregates, MORE_SQL),
     windowed("sliding with gaps", "i", sf.sliding("4s", every="10s"), sliding(S4, S10), aggregates, AGGREGATES_SQL),
     windowed("sliding without a key", "", sf.sliding("10s", every="4s"), sliding(S10, S4), aggregates, AGGREGATES_SQL),
@@ -168,20 +174,24 @@ CASES = [
     windowed("sessions without a key", "", sf.session("1s"), sessions(SECOND, ""), aggregates, AGGREGATES_SQL),
     Case(
         "arithmetic between aggregates",
-        lambda rows: rows.key_by("s").window(sf.tumbling("10s")).agg(
-            span=col("v").max() - col("v").min(), share=col("v").count() / sf.count()
+        lambda rows: (
+            rows.key_by("s")
+            .window(sf.tumbling("10s"))
+            .agg(span=col("v").max() - col("v").min(), share=col("v").count() / sf.count())
         ),
         f"SELECT s, {BOUNDS_SQL}, max(v) - min(v) AS span, count(v) / count(*) AS share FROM ({tumbling(S10)}) GROUP BY ALL",
     ),
     Case(
         "filter and project before",
-        lambda rows: rows.filter(col("v") > 0, col("s").is_not_null())
-        .with_columns(double=col("v") * 2)
-        .drop("x")
-        .rename({"double": "w"})
-        .key_by("s")
-        .window(sf.tumbling("10s"))
-        .agg(total=col("w").sum()),
+        lambda rows: (
+            rows.filter(col("v") > 0, col("s").is_not_null())
+            .with_columns(double=col("v") * 2)
+            .drop("x")
+            .rename({"double": "w"})
+            .key_by("s")
+            .window(sf.tumbling("10s"))
+            .agg(total=col("w").sum())
+        ),
         f"SELECT s, {BOUNDS_SQL}, sum(v * 2)::BIGINT AS total FROM ({tumbling(S10)}) WHERE v > 0 AND s IS NOT NULL GROUP BY ALL",
     ),
     Case(
@@ -198,13 +208,21 @@ CASES = [
     ),
     Case(
         "hot items",
-        lambda rows: rows.key_by("i").window(sf.sliding("10s", every="2s")).agg(n=sf.count()).key_by("window_end").top(1, by="n"),
+        lambda rows: (
+            rows.key_by("i").window(sf.sliding("10s", every="2s")).agg(n=sf.count()).key_by("window_end").top(1, by="n")
+        ),
         f"""SELECT i, {BOUNDS_SQL}, n FROM (SELECT i, ws, we, count(*) AS n FROM ({sliding(S10, 2 * SECOND)}) GROUP BY ALL)
             QUALIFY row_number() OVER (PARTITION BY we ORDER BY n DESC, i ASC NULLS LAST, ws, we) = 1""",
     ),
     Case(
         "aggregate of fired windows",
-        lambda rows: rows.key_by("i").window(sf.tumbling("10s")).agg(n=sf.count()).key_by("window_end").agg(keys=sf.count(), rows=col("n").sum()),
+        lambda rows: (
+            rows.key_by("i")
+            .window(sf.tumbling("10s"))
+            .agg(n=sf.count())
+            .key_by("window_end")
+            .agg(keys=sf.count(), rows=col("n").sum())
+        ),
         f"""SELECT make_timestamptz(we) AS window_end, count(*) AS keys, sum(n)::BIGINT AS rows
             FROM (SELECT i, ws, we, count(*) AS n FROM ({tumbling(S10)}) GROUP BY ALL) GROUP BY ALL""",
     ),
@@ -216,7 +234,12 @@ CASES = [
     ),
     Case(
         "top of rows by key in sliding windows",
-        lambda rows: rows.select("s", "x", "v").key_by("s").window(sf.sliding("10s", every="4s")).top(1, by=["x", col("v").asc()]),
+        lambda rows: (
+            rows.select("s", "x", "v")
+            .key_by("s")
+            .window(sf.sliding("10s", every="4s"))
+            .top(1, by=["x", col("v").asc()])
+        ),
         f"""SELECT s, {BOUNDS_SQL}, x, v FROM ({sliding(S10, S4)})
             QUALIFY row_number() OVER (PARTITION BY s, we ORDER BY x DESC NULLS LAST, v ASC NULLS LAST) = 1""",
     ),
@@ -228,12 +251,25 @@ CASES = [
     ),
     Case(
         "a second window of the same size",
-        lambda rows: rows.key_by("i").window(sf.tumbling("10s")).agg(n=sf.count()).drop("window_start", "window_end").window(sf.tumbling("10s")).agg(most=col("n").max()),
+        lambda rows: (
+            rows.key_by("i")
+            .window(sf.tumbling("10s"))
+            .agg(n=sf.count())
+            .drop("window_start", "window_end")
+            .window(sf.tumbling("10s"))
+            .agg(most=col("n").max())
+        ),
         f"SELECT {BOUNDS_SQL}, max(n) AS most FROM (SELECT i, ws, we, count(*) AS n FROM ({tumbling(S10)}) GROUP BY ALL) GROUP BY ALL",
     ),
     Case(
         "union with itself",
-        lambda rows: rows.filter(col("v") > 0).union(rows.filter(col("v") <= 0)).key_by("i").window(sf.tumbling("10s")).agg(n=sf.count()),
+        lambda rows: (
+            rows.filter(col("v") > 0)
+            .union(rows.filter(col("v") <= 0))
+            .key_by("i")
+            .window(sf.tumbling("10s"))
+            .agg(n=sf.count())
+        ),
         f"SELECT i, {BOUNDS_SQL}, count(*) AS n FROM ({tumbling(S10)}) WHERE v IS NOT NULL GROUP BY ALL",
     ),
 ]
@@ -245,7 +281,9 @@ def expected(case: Case, rows: list[Row]) -> list[Row]:
     source = table(rows)
     source = source.append_column("us", source.column("t").cast(pa.int64()))
     source = source.append_column("rowid", pa.array(range(len(rows)), pa.int64()))
-    zero = pa.compute.if_else(pa.compute.equal(source.column("f"), 0.0), 0.0, source.column("f"))  # -0.0 = 0.0 (rule 16)
+    zero = pa.compute.if_else(
+        pa.compute.equal(source.column("f"), 0.0), 0.0, source.column("f")
+    )  # -0.0 = 0.0 (rule 16)
     source = source.set_column(2, "f", zero)
     connection.register("rows", source)
     found: list[Row] = connection.sql(case.sql).to_arrow_table().to_pylist()
@@ -254,13 +292,15 @@ def expected(case: Case, rows: list[Row]) -> list[Row]:
 
 def build(case: Case) -> sf.Flow:
     flow = sf.Flow("oracle")
-    rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=sf.bounded_out_of_orderness("5s"))
+    rows = flow.read(
+        "rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=sf.bounded_out_of_orderness("5s")
+    )
     case.steps(rows).write("out", memory.Sink())
     return flow
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     parts=inputs(),
     seed=st.integers(0, 2**31),

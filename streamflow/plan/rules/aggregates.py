@@ -41,7 +41,9 @@ def _plain(node: Aggregate) -> Node:
     for index, call in enumerate(calls):
         simple[call] = direct.get(call, f"#{index}")
     aggregates = tuple(
-        Named(simple[call], AggregateCall(call.kind, None if call.argument is None else Column(arguments[call.argument])))
+        Named(
+            simple[call], AggregateCall(call.kind, None if call.argument is None else Column(arguments[call.argument]))
+        )
         for call in calls
     )
     call_types = {simple[call]: type_of(call, schema) for call in calls}

@@ -52,8 +52,8 @@ def push_projection(graph: Graph) -> Graph:
             case Read():
                 return _narrow_read(node, wanted)
             case Project():
-                kept = tuple(c for c in node.columns if c.name in wanted)
-                return _retyped(replace(node, columns=kept or node.columns[:1]), [c.name for c in kept or node.columns[:1]])
+                chosen = tuple(c for c in node.columns if c.name in wanted) or node.columns[:1]
+                return _retyped(replace(node, columns=chosen), [c.name for c in chosen])
             case Filter() | WithEventTime() | Peek() | Changes() | Explode():
                 return _narrow_through(node)
             case Union():
