@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,8 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     flow = build_flow(arguments.script, for_script, prog=f"streamflow plan {arguments.script} --")
     shown = _render(flow, arguments, style)
     if arguments.output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # lines are drawn with characters that not every encoding has
         print(shown)
         return 0
     try:

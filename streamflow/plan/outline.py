@@ -335,8 +335,8 @@ def _connector(connector: Source | Sink) -> str:
     """Its module and what it says of itself, as far as that is the same in every process."""
     kind = type(connector)
     module = kind.__module__.rpartition(".")[2]
-    text = repr(connector)
-    if re.search(r"\bat 0x[0-9a-f]+", text) or "\n" in text:
+    text = " ".join(repr(connector).split())
+    if re.search(r"\bat 0x[0-9a-f]+", text):
         text = kind.__qualname__
     return text if text.startswith(f"{module}.") else f"{module}.{text}"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,6 +40,17 @@ def test_it_prints_all_three_graphs_as_text(script: str, capsys: pytest.CaptureF
         "words: optimised graph",
         "words: physical graph, 1 worker, 128 key groups",
     ]
+
+
+def test_an_encoding_without_lines_shows_question_marks(script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "streamflow", "plan", script, "--graph", "logical"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "    ?      columns     word: string" in done.stdout
 
 
 def test_the_number_of_workers_brings_exchanges(script: str, capsys: pytest.CaptureFixture[str]) -> None:
