@@ -50,7 +50,7 @@ def test_an_encoding_without_lines_shows_question_marks(script: str) -> None:
         text=True,
         check=True,
     )
-    assert "    ?      columns     word: string" in done.stdout
+    assert "    ?       columns     word: string" in done.stdout
 
 
 def test_the_number_of_workers_brings_exchanges(script: str, capsys: pytest.CaptureFixture[str]) -> None:
