@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.errors import DataError
-from streamflow.kernels.canonical import canonical_batch
+from streamflow.connect.canonical import canonical_batch
 from streamflow.operators.base import Output
 from streamflow.operators.events import CHANGE, TIME, Watermark
 from streamflow.state.container import Container
