@@ -25,6 +25,7 @@ from streamflow.plan.logical import expr as terms
 from streamflow.plan.logical.expr import AggregateCall, Call, Case, Cast, Column, default_name, show
 
 if TYPE_CHECKING:
+    from streamflow.flow.expr_struct import Struct
     from streamflow.flow.expr_text import Text
     from streamflow.flow.expr_time import Time
 
@@ -277,6 +278,13 @@ class Expr:
         from streamflow.flow.expr_time import Time
 
         return Time(self)
+
+    @property
+    def struct(self) -> Struct:
+        """Fields of records: `.struct.field("city")`."""
+        from streamflow.flow.expr_struct import Struct
+
+        return Struct(self)
 
     # Aggregates
 

@@ -41,6 +41,7 @@ def test_float_order_is_that_of_sql() -> None:
         "ge": operator.ge,
     }
     for function, holds in functions.items():
+        kernel = compute.comparison(function, floating=True)
         for j, right in enumerate(order):
             expected = [holds(i, j) for i in range(len(order))]
             left = numbers(order, pa.float64())

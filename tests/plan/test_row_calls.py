@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from streamflow.errors import DataError
+from streamflow.flow.expr import col
 from streamflow.flow.records import row_function
 from streamflow.plan.compile import compile_expr, compile_predicate, compile_records
 
@@ -257,3 +258,14 @@ def test_a_function_in_a_filter_drops_what_is_not_true() -> None:
         return None if i is None else i == 1
 
     assert compile_predicate(row_function(keep), BATCH.schema)(BATCH).tolist() == [True, False, False]
+
+
+def test_a_record_is_a_column_whose_fields_can_be_taken() -> None:
+    def point(i: int | None) -> Point | None:
+        return None if i is None else Point(x=i / 2, y=i)
+
+    whole = compile_expr(row_function(point), BATCH.schema)(BATCH)
+    rows = pa.record_batch({"point": whole})
+    x, y = (compile_expr(col("point").struct.field(name).node, rows.schema)(rows) for name in "xy")
+    assert x.to_pylist() == [0.5, 1.0, None]
+    assert y.to_pylist() == [1, 2, None]
