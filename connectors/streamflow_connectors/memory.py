@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 
@@ -109,7 +109,8 @@ class _Data:
             return False
         if self.given is other.given:
             return True
-        mine, theirs = self.given, other.given
+        mine: Any = self.given
+        theirs: Any = other.given
         tables = (pa.Table, pa.RecordBatch)
         return isinstance(mine, tables) and isinstance(theirs, type(mine)) and bool(mine.equals(theirs))
 
@@ -155,9 +156,10 @@ class _Data:
 def _batches_of(data: Data) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
     """The schema as it is given, and the batches, which may be a stream that can be read once."""
     if isinstance(data, Sequence) and data and all(isinstance(batch, pa.RecordBatch) for batch in data):
-        return data[0].schema, data
+        batches: Sequence[pa.RecordBatch] = data
+        return batches[0].schema, batches
     if hasattr(data, "__arrow_c_stream__"):
-        stream = data if isinstance(data, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(data)
+        stream: Any = data if isinstance(data, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(data)
         return stream.schema, stream
     if hasattr(data, "__arrow_c_array__"):
         batch = pa.record_batch(data)

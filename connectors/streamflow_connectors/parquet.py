@@ -215,14 +215,14 @@ class _ParquetRows:
     def _next(self, max_rows: int) -> pa.RecordBatch | None:
         """The next decoded rows in the source's schema, of the next group where one is exhausted."""
         while self._groups:
-            if self._decoder is None:
-                self._decoder = self._file.iter_batches(
-                    batch_size=max(max_rows, _SMALLEST_DECODE),
-                    row_groups=[self._groups[0]],
-                    columns=self._schema.names,
-                    use_threads=False,
-                )
-            for batch in self._decoder:
+            decoder = self._decoder or self._file.iter_batches(
+                batch_size=max(max_rows, _SMALLEST_DECODE),
+                row_groups=[self._groups[0]],
+                columns=self._schema.names,
+                use_threads=False,
+            )
+            self._decoder = decoder
+            for batch in decoder:
                 skipped = min(self._skip, batch.num_rows)
                 self._skip -= skipped
                 if skipped < batch.num_rows:

@@ -122,7 +122,7 @@ def canonical_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def cast_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """`array` as `type_`: made canonical, then cast if it is not of that type yet. ArrowInvalid if a value does not fit."""
+    """`array` as `type_`: made canonical, then cast if need be. Raises ArrowInvalid if a value does not fit."""
     if array.type == type_:
         return array
     canonical = canonical_array(array)

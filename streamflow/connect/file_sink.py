@@ -53,6 +53,7 @@ class Encoder(Protocol):
 
     def held(self) -> int:
         """About how many bytes it has taken and not yet written."""
+        ...
 
     def finish(self) -> None:
         """Write what is held, and what ends a file."""
@@ -67,13 +68,16 @@ class FileFormat(Protocol):
     @property
     def suffix(self) -> str:
         """The end of the files' names, as in ".parquet"."""
+        ...
 
     @property
     def codec(self) -> str | None:
         """What the whole stream is compressed with: "gzip", "zstd" or None."""
+        ...
 
     def encoder(self, stream: pa.NativeFile, schema: pa.Schema, roll_bytes: int | None) -> Encoder:
         """Raises SchemaError where a column cannot be written."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,7 @@ class FileRows(Protocol):
 
     def position(self) -> Position:
         """Where to go on after exactly the rows that `take` has returned."""
+        ...
 
     def close(self) -> None: ...
 

@@ -42,9 +42,8 @@ class LineDecoder(Protocol):
         """Called before `decode` for each file, if `header`; raises ValueError if the file does not fit."""
 
     def decode(self, block: bytes) -> pa.RecordBatch:
-        """The rows of whole records; raises ValueError (as ArrowInvalid is) or UnicodeDecodeError if one is
-        malformed.
-        """
+        """The rows of whole records. Raises ValueError, as ArrowInvalid is one, if one is malformed."""
+        ...
 
 
 OpenDecoder: TypeAlias = Callable[[], LineDecoder]

@@ -18,6 +18,7 @@ _SUFFIXES = {None: "", "gzip": ".gz", "zstd": ".zst"}
 class LineEncoder(Protocol):
     def encode(self, batch: pa.RecordBatch) -> pa.Buffer:
         """The rows as whole lines."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
