@@ -8,10 +8,10 @@ and the user's line in every error. Who calls it (the inline runner, a worker's 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 import pyarrow as pa
 
@@ -319,7 +319,7 @@ class Task:
             return
         for node in self._nodes.values():  # topological: what a node lets go may rest in a later one
             if node.operator is not None:
-                self._run(node, node.operator.flush(), None)
+                self._run(node, None, node.operator.flush)
         self._barrier = None
         self._outputs.append(Aligned(barrier))
         self._broadcast(barrier)
@@ -356,25 +356,28 @@ class Task:
             merged = node.merger.update(node.inputs[port, sender], item)
             if merged is not None and node.operator is not None:
                 if merged.idle:  # others will go on without this input: rows held for speed would come late
-                    self._run(node, node.operator.flush(), None)
-                self._run(node, node.operator.on_watermark(merged), None)
+                    self._run(node, None, node.operator.flush)
+                self._run(node, None, node.operator.on_watermark, merged)
             return
         node.counters.rows_in += item.num_rows
         node.counters.batches_in += 1
         if node.operator is not None:
-            self._run(node, node.operator.on_batch(port, item), split)
+            self._run(node, split, node.operator.on_batch, port, item)
         elif node.times is not None:
             assert split is not None
             self._push(node, self._stamp(node, split, item), split)
         else:
             self._outputs.append(Write(node.spec.id, item.select(node.columns)))
 
-    def _run(self, node: _Node, results: Iterable[Output], split: str | None) -> None:
+    def _run(self, node: _Node, split: str | None, call: Callable[..., Iterable[Output]], *args: Any) -> None:
         """Push what an operator yields, while it yields it; an error of its own is given its step and line."""
-        iterator = iter(results)
+        try:
+            results = iter(call(*args))
+        except Exception as error:
+            raise named(error, node.spec) from error
         while True:
             try:
-                item = next(iterator)
+                item = next(results)
             except StopIteration:
                 return
             except Exception as error:

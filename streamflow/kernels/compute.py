@@ -42,8 +42,7 @@ def physical_type(type_: pa.DataType) -> np.dtype[Any] | None:
     """
     types = pa.types
     if types.is_boolean(type_) or types.is_integer(type_) or types.is_float32(type_) or types.is_float64(type_):
-        dtype: np.dtype[Any] = np.dtype(type_.to_pandas_dtype())
-        return dtype
+        return np.dtype({"float": "float32", "double": "float64"}.get(str(type_), str(type_)))
     if types.is_timestamp(type_) or types.is_duration(type_) or types.is_time64(type_):
         return _INT64
     return _INT32 if types.is_date32(type_) else None

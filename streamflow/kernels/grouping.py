@@ -25,6 +25,8 @@ import pyarrow as pa
 
 Int64s: TypeAlias = "npt.NDArray[np.int64]"
 
+_NUMPY_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
+"""Where numpy calls a number's type otherwise than Arrow does. (`to_pandas_dtype` would ask for pandas.)"""
 _TABLE = 12
 """A table may have so many slots a row; beyond, clearing it costs more than hashing the rows."""
 
@@ -104,8 +106,7 @@ def validity(array: pa.Array) -> npt.NDArray[np.bool_] | None:
 def _dtype(type_: pa.DataType) -> np.dtype[Any]:
     if pa.types.is_temporal(type_):
         return np.dtype(np.int32 if type_.bit_width == 32 else np.int64)
-    dtype: np.dtype[Any] = np.dtype(type_.to_pandas_dtype())
-    return dtype
+    return np.dtype(_NUMPY_NAMES.get(str(type_), str(type_)))
 
 
 def _codes(key: pa.Array) -> tuple[Int64s, int]:

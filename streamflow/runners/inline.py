@@ -103,7 +103,8 @@ class InlineJob:
         for read in self._graph.reads():
             node = self._graph.nodes[read]
             known = {} if checkpoint is None else checkpoint.splits[node.step]
-            names = [*known, *(name for name in discover(self._graph, node) if name not in known)]
+            found_now = discover(self._graph, node)
+            names = [*found_now, *(name for name in known if name not in found_now)]
             own = assign(names, self._graph.workers)[worker]
             found[read] = {name: known.get(name, SplitState()) for name in own}
         return found

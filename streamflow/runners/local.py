@@ -40,6 +40,8 @@ from streamflow.plan.rules import optimise
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Progress, Snapshot, progress_for
 from streamflow.runners.reading import OpenRead, discover
+from streamflow.runners.result import JobResult
+from streamflow.runners.terminal import report
 
 MAX_ROWS = 16_384
 INTERVAL = 10_000_000
@@ -47,19 +49,6 @@ INTERVAL = 10_000_000
 
 P = ParamSpec("P")
 BuildFunction: TypeAlias = "Callable[..., Flow]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobResult:
-    """What a job did. `stopped`: somebody interrupted it. `published`: what the sinks got is there to be read."""
-
-    name: str
-    rows_in: int
-    rows_out: int
-    late: int
-    seconds: float
-    stopped: bool = False
-    published: bool = True
 
 
 def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
@@ -95,8 +84,6 @@ def main(build: BuildFunction, argv: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 the job failed, 2 the flow or its arguments are wrong, 130 interrupted.
     """
-    from streamflow.runners.terminal import report
-
     sys.exit(report(lambda: run(build, **parse_arguments(build, sys.argv[1:] if argv is None else argv))))
 
 

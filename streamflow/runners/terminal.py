@@ -5,13 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from streamflow.errors import EngineError, StreamflowError, UserError
 from streamflow.runners.progress import count
-
-if TYPE_CHECKING:
-    from streamflow.runners.local import JobResult
+from streamflow.runners.result import JobResult
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 

@@ -18,7 +18,8 @@ def push_filters(graph: Graph) -> Graph:
     Before: read -> project(cents = price * 100) -> filter(cents > 5)
     After:  read(where price * 100 > 5) -> project(cents = price * 100) -> filter(cents > 5)
 
-    Only filters that every row of the read meets on its one way down count, and none with a row function in it.
+    Only filters that every row of the read meets on its one way down count, and none with a row function in it. Rows that are
+    left out do not move the watermark, so that an unbounded source is told nothing: its windows would fire late.
     """
     readers = consumers(graph)
     wanted: dict[int, Expr] = {}
@@ -55,7 +56,7 @@ def _descend(start: Filter, readers: dict[int, int]) -> tuple[Read, Expr] | None
             case WithEventTime():
                 predicates = [p for p in predicates if not columns_of(p) & RESERVED]
                 node = node.input
-            case Read() if isinstance(node.source, FilterableSource):
+            case Read() if isinstance(node.source, FilterableSource) and node.source.bounded:
                 usable = [p for p in predicates if not row_functions(p)]
                 return (node, reduce(lambda a, b: Call("and", (a, b)), usable)) if usable else None
             case _:

@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 import pyarrow as pa
 
 from streamflow.connect.source import ProjectableSource
-from streamflow.plan.logical.expr import Expr, aggregate_calls, columns_of, takes_all_columns
+from streamflow.plan.logical.expr import Column, Expr, aggregate_calls, columns_of, takes_all_columns
 from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
@@ -52,8 +52,7 @@ def push_projection(graph: Graph) -> Graph:
             case Read():
                 return _narrow_read(node, wanted)
             case Project():
-                chosen = tuple(c for c in node.columns if c.name in wanted) or node.columns[:1]
-                return _retyped(replace(node, columns=chosen), [c.name for c in chosen])
+                return _narrow_project(node, wanted)
             case Filter() | WithEventTime() | Peek() | Changes() | Explode():
                 return _narrow_through(node)
             case Union():
@@ -115,6 +114,14 @@ def _narrow_read(node: Read, wanted: Names) -> Read:
     if names == node.type.schema.names or not isinstance(node.source, ProjectableSource):
         return node
     return _retyped(replace(node, columns=tuple(names)), names)
+
+
+def _narrow_project(node: Project, wanted: Names) -> Node:
+    """Without the columns that nobody reads; the input itself when nothing else is left of it."""
+    chosen = tuple(c for c in node.columns if c.name in wanted) or node.columns[:1]
+    if [(c.name, c.expr) for c in chosen] == [(name, Column(name)) for name in node.input.type.schema.names]:
+        return node.input
+    return _retyped(replace(node, columns=chosen), [c.name for c in chosen])
 
 
 def _narrow_through(node: Node) -> Node:
