@@ -429,7 +429,7 @@ def lit(value: Value) -> Expr:
     """A constant: for text where a column would be expected, and to start an expression with.
 
     >>> when(col("price") > 100).then(lit("high")).otherwise(lit("low"))
-    when(col('price') > 100).then('high').otherwise('low')
+    when(col('price') > 100).then(lit('high')).otherwise(lit('low'))
     """
     return Expr(to_node(value, text="value"))
 

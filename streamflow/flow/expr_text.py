@@ -54,7 +54,7 @@ class Text:
 
         >>> from streamflow.flow.expr import col
         >>> col("url").str.contains("channel_id=[0-9]+")
-        col('url').str.contains('channel_id=[0-9]+', False)
+        col('url').str.contains('channel_id=[0-9]+')
         """
         return self._expr._call("str.contains", pattern=pattern, literal=literal)
 

@@ -57,7 +57,7 @@ class Time:
 
         >>> from streamflow.flow.expr import col
         >>> col("ts").dt.truncate("1h")
-        col('ts').dt.truncate(3600000000)
+        col('ts').dt.truncate('1h')
         """
         span = parse_duration(every)
         if span <= 0:

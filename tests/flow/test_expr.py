@@ -46,14 +46,19 @@ def test_an_expression_reads_as_it_was_written() -> None:
         "(-col('a')) ** 2",
         "col('a').is_in([1, 2]) & col('b').is_null()",
         "(col('a') / col('b')).mean()",
-        "col('a').is_between(1, 2, 'both')",
+        "col('a').is_between(1, 2)",
+        "col('a').is_between(1, 2, 'left')",
+        "col('s').str.contains('a.b', literal=True)",
+        "col('s').str.slice(0, 3)",
+        "col('ts').dt.truncate('90m')",
+        "when(col('a') > 1).then(lit('x')).otherwise(col('s'))",
         "col('a').fill_null(0)",
         "col('s').str.split('-')",
         "when(col('a') > 1).then(1).otherwise(0)",
         "from_epoch(col('ts'), 'ms')",
         "col('a').sum() / count()",
     ]:
-        names = {"col": col, "when": when, "from_epoch": from_epoch, "count": count}
+        names = {"col": col, "lit": lit, "when": when, "from_epoch": from_epoch, "count": count}
         assert repr(eval(text, names)) == text  # noqa: S307
 
 

@@ -414,6 +414,7 @@ def test_types_that_do_not_fit_are_refused_while_the_flow_is_built() -> None:
         (col("l") == col("l"), "cannot take"),
         (when(col("a")).then(1), "not a condition"),
         (when(col("a") > 1).then(1).otherwise("s"), "do not meet"),
+        (when(col("a") > 1).then("high"), r"lit\('high'\)"),
         (col("l").cast(int), "cannot be made"),
         (col("a").sum().max(), "aggregate of an aggregate"),
         (col("s").sum(), "sum takes numbers"),

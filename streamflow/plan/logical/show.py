@@ -48,8 +48,8 @@ def _show(expr: Expr) -> tuple[str, int]:
         case Cast(arg, type_, strict):
             return f"{_within(arg, _ATOM)}.cast({str(type_)!r}{'' if strict else ', strict=False'})", _ATOM
         case Case(branches, otherwise):
-            whens = ".".join(f"when({show(when)}).then({show(then)})" for when, then in branches)
-            return f"{whens}.otherwise({show(otherwise)})", _ATOM
+            whens = ".".join(f"when({show(when)}).then({_value(then)})" for when, then in branches)
+            return f"{whens}.otherwise({_value(otherwise)})", _ATOM
         case RowFunction():
             return f"{expr.name}({', '.join([*(p.name for p in expr.parameters), *['**row'] * expr.rest])})", _ATOM
         case AggregateCall(kind, argument):
@@ -73,14 +73,34 @@ def _show_call(call: Call) -> tuple[str, int]:
         case "is_in":
             arguments = [f"[{', '.join(show(arg) for arg in rest)}]"]
         case "between":
-            arguments = [*map(show, rest), repr(call.option("closed"))]
+            closed = call.option("closed")
+            arguments = [*map(show, rest), *([] if closed == "both" else [repr(closed)])]
+        case "dt.truncate":
+            arguments = [repr(_span(call.option("every")))]
         case _:
-            arguments = [*map(show, rest), *(repr(value) for _, value in call.options if value is not None)]
+            given = [option for option in call.options if option[1] is not None and option[1] is not False]
+            arguments = [*map(show, rest), *(_option(*option) for option in given)]
     if call.function == "from_epoch":
         return f"from_epoch({', '.join([show(head), *arguments])})", _ATOM
     name = {"between": "is_between", "coalesce": "fill_null"}.get(call.function, call.function)
     owner = f"lit({head.value!r})" if isinstance(head, Literal) else _within(head, _ATOM)
     return f"{owner}.{name}({', '.join(arguments)})", _ATOM
+
+
+def _value(expr: Expr) -> str:
+    """Where a plain text would be a column's name."""
+    return f"lit({expr.value!r})" if isinstance(expr, Literal) and isinstance(expr.value, str) else show(expr)
+
+
+def _option(name: str, value: object) -> str:
+    return f"{name}=True" if value is True else repr(value)
+
+
+def _span(microseconds: int) -> str:
+    """A duration as it is written: 1h, 90s."""
+    units = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
+    unit = next(unit for unit, size in units.items() if microseconds % size == 0)
+    return f"{microseconds // units[unit]}{unit}"
 
 
 def _within(expr: Expr, tightness: int) -> str:

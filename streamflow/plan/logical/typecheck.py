@@ -157,7 +157,7 @@ def _elaborate_case(case: Case, schema: pa.Schema) -> tuple[Expr, pa.DataType]:
             raise SchemaError(f"when({show(when)}) is {type_}, not a condition", remedy="compare it with something")
         conditions.append(condition)
     values = [*(then for _, then in case.branches), case.otherwise]
-    parts = [elaborate(value, schema) for value in values]
+    parts = [_elaborate_branch(value, schema) for value in values]
     operands = [_operand(value, type_) for value, (_, type_) in zip(values, parts, strict=True)]
     result = common(operands)
     if result is None:
@@ -165,6 +165,16 @@ def _elaborate_case(case: Case, schema: pa.Schema) -> tuple[Expr, pa.DataType]:
         raise SchemaError(f"the branches of {show(case)} have types that do not meet: {types}", remedy="use .cast(...)")
     brought = [_bring(value, typed, have, result) for value, (typed, have) in zip(values, parts, strict=True)]
     return Case(tuple(zip(conditions, brought[:-1], strict=True)), brought[-1]), result
+
+
+def _elaborate_branch(value: Expr, schema: pa.Schema) -> tuple[Expr, pa.DataType]:
+    """A branch's value. A text that names no column was most likely meant as itself."""
+    try:
+        return elaborate(value, schema)
+    except SchemaError as error:
+        if isinstance(value, Column):
+            error.remedy = f"for the text itself write lit({value.name!r}); {error.remedy}"
+        raise
 
 
 def _check_cast(cast: Cast, have: pa.DataType) -> None:
