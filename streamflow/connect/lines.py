@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 START: Position = {"byte": 0, "line": 0, "row": 0}
 
-_BLOCK = 1 << 20
-"""Bytes decoded at once: enough to make up for what a call of a parser costs, whatever it is given."""
+_BLOCK = 1 << 18
+"""Bytes decoded at once: small enough for the cache, large enough to make up for what a call of a parser costs."""
 _NEWLINE = ord("\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -123,23 +123,31 @@ class _Blocks:
     def next(self) -> _Block | None:
         content, ends = self._carry, 0
         while not ends:
-            more = self._stream.read(_BLOCK)
-            if not self._started:
-                self._started = True
-                if more.startswith(_BYTE_ORDER_MARK):
-                    more = more[len(_BYTE_ORDER_MARK) :]
-                    self._byte = len(_BYTE_ORDER_MARK)
-            content += more
-            ends = len(content) if not more else _last_end(content, self._quote)
+            more = self._read()
             if not more and not content:
                 return None
-        self._carry = content[ends:]
-        content = content[:ends]
+            if more and self._quote is None and (ends := more.rfind(b"\n") + 1):
+                # The usual case, in one copy.
+                self._carry = more[ends:]
+                content = b"".join((content, memoryview(more)[:ends]))
+            else:
+                content += more
+                ends = _last_end(content, self._quote) if more else len(content)
+                self._carry = content[ends:]
+                content = content[:ends] if ends else content
         lines = int(np.count_nonzero(np.frombuffer(content, np.uint8) == _NEWLINE))
         block = _Block(content, self._byte, self._line, lines)
-        self._byte += ends
-        self._line += block.lines
+        self._byte += len(content)
+        self._line += lines
         return block
+
+    def _read(self) -> bytes:
+        more: bytes = self._stream.read(_BLOCK)
+        if not self._started and more.startswith(_BYTE_ORDER_MARK):
+            more = more[len(_BYTE_ORDER_MARK) :]
+            self._byte = len(_BYTE_ORDER_MARK)
+        self._started = True
+        return more
 
 
 def _last_end(content: bytes, quote: int | None) -> int:
