@@ -229,6 +229,13 @@ class PeekRows(Stateless):
         if self._left:
             shown = batch.slice(0, self._left)
             self._left -= shown.num_rows
-            for row in shown.to_pylist():
-                _log.info("%s: %s", self._step, row)
+            for row in range(shown.num_rows):
+                _log.info("%s: %s", self._step, {name: _shown(shown.column(name)[row]) for name in shown.schema.names})
         return (batch,)
+
+
+def _shown(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):  # a time that no datetime can hold
+        return str(value.cast(pa.int64()))

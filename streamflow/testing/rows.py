@@ -41,7 +41,9 @@ def watermark(time: datetime | int) -> WatermarkMark:
 
 
 def advance(duration: str | timedelta) -> ClockMark:
-    """Among rows: the clock goes on by this much, and the split has nothing to read meanwhile.
+    """Among rows: the split has nothing to read until the clock has gone on by this much.
+
+    There is one clock for all splits. It stands still while any of them has rows to read.
 
     >>> advance("5m")
     ClockMark(microseconds=300000000)
@@ -85,13 +87,19 @@ class RowsSource:
 
 
 class RowsReader:
-    """Positions count rows and marks. Which split comes next is up to the source's seed."""
+    """Positions count rows and marks. Which of the splits that have something to read comes next is up to the seed.
+
+    Each split has a clock of its own, the sum of its marks: what follows them is there once the clock of all has come as
+    far. Whenever that has moved, the reader first says that it has nothing, as one that polls all the time would have.
+    """
 
     def __init__(self, source: RowsSource, splits: Mapping[str, Position | None]) -> None:
         self._source = source
         self._rng = random.Random(source.seed)
         self._at = {name: int(position) if isinstance(position, int) else 0 for name, position in splits.items()}
         self._marks: dict[str, int] = {}
+        self._due = dict.fromkeys(splits, 0)
+        self._polled = source.clock.monotonic()
         self._open = list(splits)
         for name, position in self._at.items():
             self._replay_marks(name, position)
@@ -100,15 +108,26 @@ class RowsReader:
         return self._source.pieces[int(split.removeprefix("rows-"))]
 
     def _replay_marks(self, split: str, position: int) -> None:
-        """A restored split still knows the watermark that was set before its position."""
+        """A restored split still knows what was set before its position."""
         at = 0
         for piece in self._pieces(split):
-            if isinstance(piece, WatermarkMark) and at < position:
-                self._marks[split] = piece.time
+            if at < position:
+                match piece:
+                    case WatermarkMark(time):
+                        self._marks[split] = time
+                    case ClockMark(microseconds):
+                        self._due[split] += microseconds
             at += piece.num_rows if isinstance(piece, pa.RecordBatch) else 1
 
     def poll(self, max_rows: int) -> PollResult:
-        split = self._rng.choice(self._open)
+        now = self._source.clock.monotonic()
+        if now > self._polled:
+            self._polled = now
+            return Wait(0.0)
+        ready = [split for split in self._open if self._due[split] <= now]
+        if not ready:
+            return Wait((min(self._due[split] for split in self._open) - now) / 1e6)
+        split = self._rng.choice(ready)
         at = 0
         for piece in self._pieces(split):
             size = piece.num_rows if isinstance(piece, pa.RecordBatch) else 1
@@ -126,8 +145,8 @@ class RowsReader:
                 return []
             case ClockMark(microseconds):
                 self._at[split] += 1
-                self._source.clock.advance(microseconds)
-                return Wait(0.0)
+                self._due[split] += microseconds
+                return []
             case batch:
                 rows = batch.slice(offset, max_rows)
                 self._at[split] += rows.num_rows
