@@ -55,7 +55,7 @@ def build(flights: str = "data/flights/*.csv", out: str = "out/airport-delays") 
     delays.write("out", parquet.Sink(out, mode="replace"))
 
     hours = delays.filter(col("flights") >= 10).rename({"window_start": "hour", "window_end": "until"}).drop("until")
-    worst = hours.window(sf.tumbling("28d", offset="4d")).top(1, by="mean_delay").step("worst")
+    worst = hours.window(sf.tumbling("30d")).top(1, by="mean_delay").step("worst")
     worst.select("hour", "origin", "flights", "cancelled", "worst_delay", mean_delay=col("mean_delay").round(1)).write(
         "worst hours", stdout.Sink()
     )
