@@ -57,9 +57,11 @@ class Encoder(Protocol):
 
     def finish(self) -> None:
         """Write what is held, and what ends a file."""
+        ...
 
     def abandon(self) -> None:
         """The file will be removed: write nothing any more."""
+        ...
 
 
 class FileFormat(Protocol):

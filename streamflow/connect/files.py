@@ -200,6 +200,7 @@ class FileRows(Protocol):
 
     def take(self, max_rows: int) -> pa.RecordBatch | None:
         """The next rows, at least one; None at the end."""
+        ...
 
     def position(self) -> Position:
         """Where to go on after exactly the rows that `take` has returned."""

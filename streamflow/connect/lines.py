@@ -40,6 +40,7 @@ class LineDecoder(Protocol):
 
     def on_header(self, record: bytes) -> None:
         """Called before `decode` for each file, if `header`; raises ValueError if the file does not fit."""
+        ...
 
     def decode(self, block: bytes) -> pa.RecordBatch:
         """The rows of whole records. Raises ValueError, as ArrowInvalid is one, if one is malformed."""

@@ -63,6 +63,7 @@ class WatermarkedReader(Reader, Protocol):
 
     def watermark(self, split: str) -> int | None:
         """Every row below this event time (microseconds) has been returned; None when nothing is known."""
+        ...
 
 
 @runtime_checkable

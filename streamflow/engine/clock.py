@@ -9,9 +9,11 @@ from typing import Protocol
 class Clock(Protocol):
     def monotonic(self) -> int:
         """Microseconds that never go back; their zero means nothing."""
+        ...
 
     def wall(self) -> int:
         """Microseconds since the epoch, UTC."""
+        ...
 
 
 class SystemClock:

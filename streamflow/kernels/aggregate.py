@@ -19,10 +19,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamflow.kernels.grouping import Groups, Int64s, group, raw_values, validity
+from streamflow.kernels.arrays import Bools, Int64s, raw_values, validity
+from streamflow.kernels.grouping import Groups, group
 
 Kind: TypeAlias = Literal["count", "sum", "min", "max", "mean", "n_unique"]
-Bools: TypeAlias = "npt.NDArray[np.bool_]"
 
 _LIMB = 32
 _MASK = (1 << _LIMB) - 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from streamflow.kernels.arrays import raw_values
+
 
 def canonical_key(array: pa.Array) -> pa.Array:
     """A column of canonical type, equal keys made the same bits: -0.0 as 0.0, every NaN as one (rule 16).
@@ -16,8 +18,8 @@ def canonical_key(array: pa.Array) -> pa.Array:
     """
     if not pa.types.is_floating(array.type) or len(array) == array.null_count:
         return array
-    dtype = np.dtype(np.float32 if pa.types.is_float32(array.type) else np.float64)
-    values = np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * dtype.itemsize)
+    values = raw_values(array)
+    dtype = values.dtype
     with np.errstate(invalid="ignore"):  # a signalling NaN
         canonical = values + dtype.type(0)
     nan = np.isnan(canonical)

@@ -22,6 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streamflow.kernels.arrays import numpy_type, view
+
 Values: TypeAlias = "npt.NDArray[Any] | np.generic"
 Nulls: TypeAlias = "npt.NDArray[np.bool_] | np.bool_ | None"
 Numbers: TypeAlias = tuple[Any, Any]
@@ -31,7 +33,8 @@ Unary: TypeAlias = Callable[[Numbers], Numbers]
 Binary: TypeAlias = Callable[[Numbers, Numbers], Numbers]
 
 _INT64: np.dtype[Any] = np.dtype(np.int64)
-_INT32: np.dtype[Any] = np.dtype(np.int32)
+_FOREIGN = frozenset({pa.float16().id, pa.date64().id, pa.time32("s").id})
+"""Types of fixed width that no canonical column has."""
 
 
 def physical_type(type_: pa.DataType) -> np.dtype[Any] | None:
@@ -40,12 +43,7 @@ def physical_type(type_: pa.DataType) -> np.dtype[Any] | None:
     >>> physical_type(pa.timestamp("us", "UTC")), physical_type(pa.string())
     (dtype('int64'), None)
     """
-    types = pa.types
-    if types.is_boolean(type_) or types.is_integer(type_) or types.is_float32(type_) or types.is_float64(type_):
-        return np.dtype({"float": "float32", "double": "float64"}.get(str(type_), str(type_)))
-    if types.is_timestamp(type_) or types.is_duration(type_) or types.is_time64(type_):
-        return _INT64
-    return _INT32 if types.is_date32(type_) else None
+    return None if type_.id in _FOREIGN else numpy_type(type_)
 
 
 def load(array: pa.Array, dtype: np.dtype[Any]) -> Numbers:
@@ -54,10 +52,7 @@ def load(array: pa.Array, dtype: np.dtype[Any]) -> Numbers:
     if dtype == np.bool_:
         filled = array if nulls is None else pc.fill_null(array, False)
         return filled.to_numpy(zero_copy_only=False), nulls
-    buffer = array.buffers()[1]
-    if buffer is None:
-        return np.zeros(len(array), dtype), nulls
-    return np.frombuffer(buffer, dtype, len(array), array.offset * dtype.itemsize), nulls
+    return view(array, dtype), nulls
 
 
 def store(numbers: Numbers, type_: pa.DataType, rows: int) -> pa.Array:

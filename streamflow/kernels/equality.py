@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Bools: TypeAlias = "npt.NDArray[np.bool_]"
+from streamflow.kernels.arrays import Bools
 
 
 def equal_rows(left: pa.Array, right: pa.Array) -> Bools:

@@ -6,8 +6,7 @@ way:
 
 - codes that span a range near the number of rows: a table indexed by code (100-200 M rows/s);
 - wider ranges, strings, binary, decimals: Arrow's dictionary encoding (ints 30-120 M rows/s, strings 15-40), which
-does not
-  depend on SIMD as numpy's sorts do.
+  does not depend on SIMD as numpy's sorts do.
 
 Nothing here loops over rows in Python. Scratch memory is a few int64 arrays of the number of rows.
 """
@@ -17,16 +16,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Int64s: TypeAlias = "npt.NDArray[np.int64]"
+from streamflow.kernels.arrays import Int64s, numpy_type, raw_values, validity
 
-_NUMPY_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
-"""Where numpy calls a number's type otherwise than Arrow does. (`to_pandas_dtype` would ask for pandas.)"""
 _TABLE = 12
 """A table may have so many slots a row; beyond, clearing it costs more than hashing the rows."""
 
@@ -78,37 +75,6 @@ def runs(values: Int64s) -> list[tuple[int, int]]:
     return list(itertools.pairwise(borders))
 
 
-def raw_values(array: pa.Array) -> npt.NDArray[Any]:
-    """The values of a fixed-width array as numpy holds them: times as int64 or int32, bools as int8.
-
-    Zero-copy but for bools. What stands at nulls is arbitrary.
-
-    >>> raw_values(pa.array([1, 2], pa.timestamp("us", "UTC")))
-    array([1, 2])
-    """
-    if pa.types.is_boolean(array.type):
-        array = array.cast(pa.int8())
-    dtype = _dtype(array.type)
-    data = array.buffers()[1]
-    if data is None or len(array) == 0:
-        return np.zeros(len(array), dtype)
-    return np.frombuffer(data, dtype, len(array), array.offset * dtype.itemsize)
-
-
-def validity(array: pa.Array) -> npt.NDArray[np.bool_] | None:
-    """True where a value stands; None if there is no null."""
-    if array.null_count == 0:
-        return None
-    valid: npt.NDArray[np.bool_] = array.is_valid().to_numpy(zero_copy_only=False)
-    return valid
-
-
-def _dtype(type_: pa.DataType) -> np.dtype[Any]:
-    if pa.types.is_temporal(type_):
-        return np.dtype(np.int32 if type_.bit_width == 32 else np.int64)
-    return np.dtype(_NUMPY_NAMES.get(str(type_), str(type_)))
-
-
 def _codes(key: pa.Array) -> tuple[Int64s, int]:
     """Codes in 0..bound-1, equal where the values are, and the bound; 0 is null's where there are nulls."""
     type_ = key.type
@@ -116,7 +82,7 @@ def _codes(key: pa.Array) -> tuple[Int64s, int]:
         return np.zeros(len(key), np.int64), 1
     if pa.types.is_floating(type_):
         return _shift_nulls(key, *_integer_codes(_filled(key, _canonical_bits(raw_values(key)))))
-    if pa.types.is_integer(type_) or pa.types.is_boolean(type_) or pa.types.is_temporal(type_):
+    if numpy_type(type_) is not None:
         return _shift_nulls(key, *_integer_codes(_filled(key, raw_values(key))))
     return _dictionary_codes(key)
 

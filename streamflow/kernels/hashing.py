@@ -29,10 +29,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streamflow.kernels.arrays import Int64s, view
+
 HASH_VERSION = 1
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
-Ints: TypeAlias = npt.NDArray[np.int64]
 
 _A = np.uint64(0x9E3779B97F4A7C15)
 _B = np.uint64(0xD6E8FEB86659FD93)
@@ -87,7 +88,7 @@ def hash_array(array: pa.Array) -> Hashes:
     return hashes
 
 
-def key_groups(hashes: Hashes, groups: int) -> Ints:
+def key_groups(hashes: Hashes, groups: int) -> Int64s:
     """The key group of each hash, 0 <= g < groups: contiguous ranges of the hash, by its upper 32 bits (rule 31).
 
     >>> key_groups(np.array([0, 2**63, 2**64 - 1], dtype=np.uint64), 3).tolist()
@@ -101,7 +102,7 @@ def key_groups(hashes: Hashes, groups: int) -> Ints:
     return scaled.view(np.int64)
 
 
-def worker_of_group(groups: Ints, n_groups: int, workers: int) -> Ints:
+def worker_of_group(groups: Int64s, n_groups: int, workers: int) -> Int64s:
     """The worker that owns each key group; the inverse of `groups_of_worker`.
 
     >>> worker_of_group(np.arange(5), 5, 2).tolist()
@@ -128,15 +129,9 @@ def _mix(x: Hashes) -> Hashes:
     return x
 
 
-def _values(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
-    """A fixed-width array's values without a copy, whatever stands under its nulls."""
-    width = np.dtype(dtype).itemsize
-    return np.frombuffer(array.buffers()[1], dtype, count=len(array), offset=array.offset * width)
-
-
 def _signed(dtype: npt.DTypeLike) -> Callable[[pa.Array], Hashes]:
     def hasher(array: pa.Array) -> Hashes:
-        return _mix(_values(array, dtype).astype(np.int64).view(np.uint64))
+        return _mix(view(array, np.dtype(dtype)).astype(np.int64).view(np.uint64))
 
     return hasher
 
@@ -144,11 +139,11 @@ def _signed(dtype: npt.DTypeLike) -> Callable[[pa.Array], Hashes]:
 def _microseconds(array: pa.Array) -> Hashes:
     if array.type.unit != "us":
         raise ValueError(f"a value of type {array.type} cannot be hashed: times are canonical in microseconds")
-    return _mix(_values(array, np.uint64).astype(np.uint64))
+    return _mix(view(array, np.dtype(np.uint64)).astype(np.uint64))
 
 
 def _uint64(array: pa.Array) -> Hashes:
-    values = _values(array, np.uint64).astype(np.uint64)
+    values = view(array, np.dtype(np.uint64)).astype(np.uint64)
     above = values >> np.uint64(63)
     if above.any():
         values ^= above * _UNSIGNED
@@ -156,13 +151,13 @@ def _uint64(array: pa.Array) -> Hashes:
 
 
 def _bool(array: pa.Array) -> Hashes:
-    return _mix(_values(pc.cast(array, pa.uint8()), np.uint8).astype(np.uint64))
+    return _mix(view(pc.cast(array, pa.uint8()), np.dtype(np.uint8)).astype(np.uint64))
 
 
 def _float(dtype: npt.DTypeLike) -> Callable[[pa.Array], Hashes]:
     def hasher(array: pa.Array) -> Hashes:
         with np.errstate(invalid="ignore"):  # a signalling NaN
-            values = _values(array, dtype).astype(np.float64)
+            values = view(array, np.dtype(dtype)).astype(np.float64)
             values += 0.0  # -0.0 + 0.0 = 0.0
         nan = np.isnan(values)
         if nan.any():
@@ -186,7 +181,7 @@ def _fixed_binary(array: pa.Array) -> Hashes:
     return _hash_bytes(array.buffers()[1], starts, np.full(len(array), width, dtype=np.int64))
 
 
-def _hash_bytes(data: pa.Buffer, starts: Ints, lengths: Ints) -> Hashes:
+def _hash_bytes(data: pa.Buffer, starts: Int64s, lengths: Int64s) -> Hashes:
     """Values that lie one after another in `data`."""
     begin = int(starts[0])
     size = int(starts[-1] + lengths[-1]) - begin
@@ -196,10 +191,10 @@ def _hash_bytes(data: pa.Buffer, starts: Ints, lengths: Ints) -> Hashes:
     return _seal(_word_sums(words, starts - begin, lengths), lengths)
 
 
-def _word_sums(words: Hashes, at: Ints, left: Ints) -> Hashes:
+def _word_sums(words: Hashes, at: Int64s, left: Int64s) -> Hashes:
     """Per value (`left` bytes from byte `at` on) the sum over its words: a pass per word over those that have it."""
     sums = np.zeros(len(at), dtype=np.uint64)
-    rows: Ints | None = None  # which values are still read; None: all
+    rows: Int64s | None = None  # which values are still read; None: all
     position = 0
     while (alive := np.flatnonzero(left > 0)).size >= _FEW:
         if alive.size < left.size:
@@ -220,7 +215,7 @@ def _word_sums(words: Hashes, at: Ints, left: Ints) -> Hashes:
     return sums
 
 
-def _flat_word_sums(words: Hashes, at: Ints, left: Ints, position: int) -> Hashes:
+def _flat_word_sums(words: Hashes, at: Int64s, left: Int64s, position: int) -> Hashes:
     """The same for a few values, maybe very long: all their words as one array."""
     counts = (left + 7) >> 3
     ends = counts.cumsum()
@@ -233,7 +228,7 @@ def _flat_word_sums(words: Hashes, at: Ints, left: Ints, position: int) -> Hashe
     return _segment_sums(_mix(values), ends, counts)
 
 
-def _word_at(words: Hashes, at: Ints, size: Ints) -> Hashes:
+def _word_at(words: Hashes, at: Int64s, size: Int64s) -> Hashes:
     """The `size` <= 8 bytes at byte `at` as a number: two aligned words, shifted together."""
     shift = (at & 7).view(np.uint64) << np.uint64(3)
     index = at >> 3
@@ -248,14 +243,14 @@ def _word_at(words: Hashes, at: Ints, size: Ints) -> Hashes:
     return value
 
 
-def _segment_sums(values: Hashes, ends: Ints, counts: Ints) -> Hashes:
+def _segment_sums(values: Hashes, ends: Int64s, counts: Int64s) -> Hashes:
     """Sums of consecutive segments, which may be empty."""
     running = np.zeros(len(values) + 1, dtype=np.uint64)
     np.cumsum(values, out=running[1:])
     return running.take(ends) - running.take(ends - counts)
 
 
-def _seal(sums: Hashes, lengths: Ints) -> Hashes:
+def _seal(sums: Hashes, lengths: Int64s) -> Hashes:
     """The length is part of the value: "a" differs from "a\\0"."""
     sizes = lengths.astype(np.uint64)
     sizes += _BYTES
@@ -299,7 +294,7 @@ def _fixed_list(array: pa.Array) -> Hashes:
     return _hash_elements(elements, np.full(len(array), size, dtype=np.int64))
 
 
-def _hash_elements(elements: pa.Array, counts: Ints) -> Hashes:
+def _hash_elements(elements: pa.Array, counts: Int64s) -> Hashes:
     ends = counts.cumsum()
     position = np.arange(len(elements), dtype=np.int64) - np.repeat(ends - counts, counts)
     values = hash_array(elements)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamflow.kernels.grouping import Int64s
+from streamflow.kernels.arrays import Bools, Int64s, view
 
 Codes: TypeAlias = "npt.NDArray[np.uint64]"
 
@@ -183,14 +183,14 @@ def _arrange(
     return rows if limit is None else rows[ranks < limit]
 
 
-def _changes(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _changes(values: npt.NDArray[Any]) -> Bools:
     """Where a value differs from the one before; the first one does."""
     changed = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=changed[1:])
     return changed
 
 
-def _spread(values: Int64s, starts: npt.NDArray[np.bool_]) -> Int64s:
+def _spread(values: Int64s, starts: Bools) -> Int64s:
     """Each run's first value, for every position of the run."""
     spread: Int64s = values[starts][np.cumsum(starts) - 1]
     return spread
@@ -229,8 +229,8 @@ def _codes(key: _Key, rows: Int64s | None) -> Codes:
     return codes
 
 
-def _nulls(column: pa.Array) -> npt.NDArray[np.bool_]:
-    mask: npt.NDArray[np.bool_] = column.is_null().to_numpy(zero_copy_only=False)
+def _nulls(column: pa.Array) -> Bools:
+    mask: Bools = column.is_null().to_numpy(zero_copy_only=False)
     return mask
 
 
@@ -244,24 +244,17 @@ def _fixed(column: pa.Array) -> Codes | None:
         column = column.cast(pa.uint8())
         kind = column.type
     if pa.types.is_unsigned_integer(kind):
-        return _buffer(column, np.dtype(f"u{kind.bit_width // 8}")).astype(np.uint64)
+        return view(column, np.dtype(f"u{kind.bit_width // 8}")).astype(np.uint64)
     if pa.types.is_signed_integer(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)):
-        return signed_codes(_buffer(column, np.dtype(f"i{kind.bit_width // 8}")).astype(np.int64, copy=False))
+        return signed_codes(view(column, np.dtype(f"i{kind.bit_width // 8}")).astype(np.int64, copy=False))
     if kind in _FLOATS:
-        values = _buffer(column, np.dtype(_FLOATS[kind])) + np.float64(0.0)
+        values = view(column, np.dtype(_FLOATS[kind])) + np.float64(0.0)
         values[np.isnan(values)] = np.nan
         bits = values.view(np.int64)
         return (bits ^ ((bits >> 63) | np.int64(-(2**63)))).view(np.uint64)
     if pa.types.is_null(kind) or pa.types.is_struct(kind):
         return np.zeros(len(column), np.uint64)
     return None
-
-
-def _buffer(column: pa.Array, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    buffer = column.buffers()[1]
-    if buffer is None or not len(column):
-        return np.zeros(len(column), dtype)
-    return np.frombuffer(buffer, dtype, len(column), column.offset * dtype.itemsize)
 
 
 def _ranks(column: pa.Array) -> Codes:
@@ -295,7 +288,7 @@ def _rank_lists(column: pa.Array, values: pa.Array) -> Codes:
     return _rank_array(pa.Array.from_buffers(pa.large_binary(), len(column), parts))
 
 
-def _distinct(values: pa.Array, rows: Int64s) -> npt.NDArray[np.bool_]:
+def _distinct(values: pa.Array, rows: Int64s) -> Bools:
     """Where a row, in this order, differs from the one before."""
     changed = np.zeros(len(rows), np.bool_)
     for key in _keys([values], [False]):

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamflow.kernels.grouping import Groups, Int64s
+from streamflow.kernels.arrays import Int64s
+from streamflow.kernels.grouping import Groups
 from streamflow.kernels.ordering import argsort_pairs, signed_codes
 
 _LAST = np.int64(2**63 - 1)

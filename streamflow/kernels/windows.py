@@ -9,12 +9,11 @@ ends, and the greatest int64 is the end of all time, at which every window is ov
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Int64s: TypeAlias = "npt.NDArray[np.int64]"
+from streamflow.kernels.arrays import Int64s
 
 _LEAST = -(1 << 63)
 _GREATEST = (1 << 63) - 1
@@ -27,30 +26,39 @@ class Slices(Protocol):
 
     def slice_ids(self, positions: Int64s) -> Int64s:
         """The slice of each row, by its event time or the column that stands for it."""
+        ...
 
     def slice_of(self, position: int) -> int:
         """`slice_ids` of one row."""
+        ...
 
     def windows_of(self, slice_id: int) -> range:
         """The windows that a slice is part of; empty between windows."""
+        ...
 
     def slices_of(self, window: int) -> range:
         """The slices of a window."""
+        ...
 
     def window_bounds(self, window: int) -> tuple[int, int]:
         """Start and end."""
+        ...
 
     def closed(self, watermark: int) -> int:
         """The last window whose end is at or before the watermark."""
+        ...
 
     def first_windows(self, slice_ids: Int64s) -> Int64s:
         """The first window of each slice."""
+        ...
 
     def last_windows(self, slice_ids: Int64s) -> Int64s:
         """The last window of each slice; below the first for slices between windows."""
+        ...
 
     def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
         """How many of each slice's windows end at or before its watermark (one for each, or one for all)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

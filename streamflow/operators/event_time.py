@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.errors import DataError
-from streamflow.kernels.grouping import raw_values
+from streamflow.kernels.arrays import raw_values
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, RESERVED, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.state.container import Container, Snapshot

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.grouping import Int64s, raw_values
+from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.sessions import row_ends
 from streamflow.operators.events import MAX_TIME, TIME_TYPE
 from streamflow.state.progress import Progress

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields
-from streamflow.kernels.grouping import Groups, Int64s, group, raw_values, runs
+from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.grouping import Groups, group, runs
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.events import TIME
 
@@ -88,6 +89,7 @@ class Input(Protocol):
 
     def weights(self, columns: Sequence[pa.Array]) -> Int64s | int:
         """How many of the user's rows each row stands for."""
+        ...
 
     def reduce(self, columns: Sequence[pa.Array]) -> Reduced: ...
 

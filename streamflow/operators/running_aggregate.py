@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streamflow.kernels.aggregate import AggregateSpec, finish, merge, partial, partial_fields, result_type
+from streamflow.kernels.arrays import Int64s
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
-from streamflow.kernels.grouping import Groups, Int64s, group
+from streamflow.kernels.grouping import Groups, group
 from streamflow.operators.base import Output
 from streamflow.operators.events import (
     CHANGE,

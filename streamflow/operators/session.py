@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, finish, merge, partial, partial_fields, result_type
-from streamflow.kernels.grouping import Groups, group, raw_values
+from streamflow.kernels.arrays import raw_values
+from streamflow.kernels.grouping import Groups, group
 from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from streamflow.kernels.grouping import Int64s, group, raw_values
+from streamflow.kernels.arrays import Bools, Int64s, raw_values
+from streamflow.kernels.grouping import group
 from streamflow.kernels.ordering import LAST, Codes, fixed_codes, top_rows
 from streamflow.kernels.sessions import merge_intervals
 from streamflow.kernels.windows import FinalBound, SlidingSlices
@@ -33,7 +33,6 @@ from streamflow.state.container import Container
 from streamflow.state.held_rows import HeldRows
 from streamflow.state.progress import Progress
 
-Bools: TypeAlias = "npt.NDArray[np.bool_]"
 Stage: TypeAlias = Literal["whole", "local", "final"]
 
 HELD = 1 << 16

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, finish, result_type
-from streamflow.kernels.grouping import Int64s, group
+from streamflow.kernels.arrays import Int64s
+from streamflow.kernels.grouping import group
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.grouping import raw_values, runs
+from streamflow.kernels.arrays import raw_values
+from streamflow.kernels.grouping import runs
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
 

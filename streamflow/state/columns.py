@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streamflow.kernels.arrays import view
+
 Slots: TypeAlias = "npt.NDArray[np.int64]"
 _SMALLEST = 1024
 _LARGEST_CHUNK = 1 << 30
@@ -25,16 +27,20 @@ class Column(Protocol):
 
     def reserve(self, slots: int) -> None:
         """Make room for slots 0 <= s < `slots`; what is there stays."""
+        ...
 
     def put(self, slots: Slots | slice, values: pa.Array) -> None:
         """Set distinct slots that are within the reserve."""
+        ...
 
     def get(self, slots: Slots) -> pa.Array:
         """The values at `slots`, in their order, as a new array."""
+        ...
 
     @property
     def has_nulls(self) -> bool:
         """False only if no null was ever put."""
+        ...
 
 
 def column(type_: pa.DataType) -> Column:
@@ -95,10 +101,7 @@ class FixedColumn:
     def _bits(self, values: pa.Array) -> npt.NDArray[Any]:
         if pa.types.is_boolean(self._type):
             values = pc.cast(values, pa.uint8())
-        dtype = self._values.dtype
-        if values.null_count == len(values):  # there may be no buffer
-            return np.zeros(len(values), dtype)
-        return np.frombuffer(values.buffers()[1], dtype, count=len(values), offset=values.offset * dtype.itemsize)
+        return view(values, self._values.dtype)
 
 
 class ChunkedColumn:

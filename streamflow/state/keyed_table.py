@@ -11,20 +11,17 @@ Known int64 keys, a million of them, are found at 30 M/s in batches of 16 k (one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from streamflow.errors import EngineError
+from streamflow.kernels.arrays import Bools
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.hashing import HASH_VERSION, Hashes, hash_columns, key_groups
 from streamflow.state.columns import Column, Slots, column, grown
 from streamflow.state.container import Snapshot
-
-Bools: TypeAlias = "npt.NDArray[np.bool_]"
 
 _SPARSE = 3
 """Places per slot, at least: a fuller table makes more rows step twice and more."""

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from streamflow.kernels.grouping import Int64s, raw_values
+from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.hashing import Hashes, hash_columns
 from streamflow.state.container import Snapshot
 from streamflow.state.held_rows import HeldRows
@@ -93,7 +92,7 @@ class _Segment:
     ends: Int64s
     keys: tuple[int, ...]
     left: int = -1
-    alive: npt.NDArray[np.bool_] | None = None  # None: all
+    alive: Bools | None = None  # None: all
     index: tuple[Hashes, Int64s] | None = None  # the hashes in order, and the row of each
 
     def __post_init__(self) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from streamflow.kernels.grouping import raw_values
+from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
-
-Int64s: TypeAlias = "npt.NDArray[np.int64]"
 
 _NEVER = -(1 << 63)
 _SCHEMA = pa.schema({"watermark": pa.int64(), "late": pa.int64()})
