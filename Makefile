@@ -21,7 +21,10 @@ help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY)  ## Hot items over ten million generated events, from Parquet files to Parquet files
+	@ls data/bids/*.parquet >/dev/null 2>&1 || $(BIN)/streamflow run pipelines/generate_bids.py
 	@$(BIN)/streamflow run pipelines/hot_items.py
+	@$(BIN)/streamflow run pipelines/show_hot_items.py
+	@echo "The hottest auction of every 2 seconds is in out/hot-items (Parquet), the bids are in data/bids"
 
 test: $(READY)  ## All tests but the integration tier, doctests included
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not integration"

@@ -60,8 +60,7 @@ class TableWriter:
         lines = [] if widths == self._widths else [self._line(self._names, widths)]
         lines += [self._line(row, widths) for row in zip(*columns, strict=True)]
         self._widths = widths
-        sys.stdout.write("".join(lines))
-        sys.stdout.flush()
+        _print("".join(lines))
 
     def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
         padded = [
@@ -77,6 +76,12 @@ class TableWriter:
         """The terminal stays open."""
 
 
+def _print(lines: str) -> None:
+    """Whole lines; on a terminal they take the place of a line of progress, which will be written again."""
+    sys.stdout.write(f"\r\x1b[2K{lines}" if sys.stdout.isatty() else lines)
+    sys.stdout.flush()
+
+
 def _texts(column: pa.Array) -> list[str]:
     """Each value as it is shown; newlines and the like as escapes, so that a row stays a line."""
     if pa.types.is_timestamp(column.type) or pa.types.is_primitive(column.type):
@@ -90,8 +95,7 @@ class JsonWriter:
     _encoder: JsonEncoder
 
     def write(self, batch: pa.RecordBatch) -> None:
-        sys.stdout.write(self._encoder.encode(visible_batch(batch)).to_pybytes().decode())
-        sys.stdout.flush()
+        _print(self._encoder.encode(visible_batch(batch)).to_pybytes().decode())
 
     def flush(self) -> None:
         """Every write is flushed."""

@@ -57,3 +57,12 @@ def test_a_changelog_shows_its_changes_in_words(who: Who, capsys: pytest.Capture
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UserError, match="format='xml' is unknown"):
         stdout.Sink(format="xml")  # type: ignore[arg-type]
+
+
+def test_on_a_terminal_rows_take_the_place_of_the_line_of_progress(
+    who: Who, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    batch = pa.record_batch({"n": [1]})
+    stdout.Sink().open(who(batch.schema)).write(batch)
+    assert capsys.readouterr().out == "\r\x1b[2Kn\n1\n"
