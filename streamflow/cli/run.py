@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 from collections.abc import Sequence
 
 from streamflow.cli.script import build_flow
@@ -33,7 +32,4 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     from streamflow.runners.local import run
     from streamflow.runners.terminal import report
 
-    # Row functions make objects by the million that reference counting frees at once. At the default threshold the
-    # collector looks through all of them again and again, which cost stateful row functions a factor of 3.5.
-    gc.set_threshold(100_000, 50, 1000)
     return report(lambda: run(flow))
