@@ -1,8 +1,9 @@
 """The task: one worker's instance of one stage. Pure: events in, outputs out, no thread, clock, socket or file.
 
-A batch that comes in is pushed through the chain of operators depth first, so that nothing is in flight inside a task between
-two calls. The task merges watermarks at every node with several inputs, aligns barriers over its inputs, and names the step
-and the user's line in every error. Who calls it (the inline runner, a worker's loop, the simulation) does all I/O.
+A batch that comes in is pushed through the chain of operators depth first, so that nothing is in flight inside a task
+between two calls. The task merges watermarks at every node with several inputs, aligns barriers over its inputs, and
+names the step and the user's line in every error. Who calls it (the inline runner, a worker's loop, the simulation)
+does all I/O.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ class _Node:
 class Task:
     """One stage on one worker.
 
-    `splits`: for every read of the stage, the splits of this worker in the order in which they are opened; each maps a node id of
-    a `SplitTimes` to the greatest event time in its snapshot, where there is one.
+    `splits`: for every read of the stage, the splits of this worker in the order in which they are opened; each maps a
+    node id of a `SplitTimes` to the greatest event time in its snapshot, where there is one.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class Task:
                     yield f"{node.spec.step}/{name}", container
 
     def split_times(self) -> dict[int, dict[str, dict[str, int]]]:
-        """Per read and split the greatest event time at each of its `SplitTimes`, by step: part of the positions (rule 27)."""
+        """The greatest event time by read, split, and step of each `SplitTimes`: part of the positions (rule 27)."""
         found: dict[int, dict[str, dict[str, int]]] = {}
         for node in self._nodes.values():
             if node.times is not None and isinstance(node.spec.work, SplitTimes):
@@ -261,7 +262,7 @@ class Task:
         return self._take()
 
     def on_read_ended(self, read: int) -> list[TaskOutput]:
-        """Every split has ended and none can appear: the watermark goes to the end of time; barriers still pass (rule 29)."""
+        """No split can have another row: the watermark goes to the end of time; barriers still pass (rule 29)."""
         self._push(self._nodes[read], Watermark(MAX_TIME), None)
         self._advance(read, ended=True)
         return self._take()
@@ -416,6 +417,7 @@ def _user_frame(error: Exception) -> str | None:
     """The innermost line outside of streamflow and installed packages."""
     ours = str(Path(__file__).parents[1])
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(ours) and "site-packages" not in frame.filename:
+        compiled = frame.filename.endswith((".pxi", ".pyx"))
+        if not compiled and not frame.filename.startswith(ours) and "site-packages" not in frame.filename:
             return f"{frame.filename}:{frame.lineno}"
     return None

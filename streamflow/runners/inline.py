@@ -137,9 +137,7 @@ class InlineJob:
         return True
 
     def _can_poll(self, worker: int, read: OpenRead) -> bool:
-        if read.ended or self._tasks[worker, 0].is_blocked(read.node.id):
-            return False
-        return read.wakes_at is None or read.wakes_at <= self._clock.monotonic()
+        return read.can_poll(self._clock.monotonic()) and not self._tasks[worker, 0].is_blocked(read.node.id)
 
     def _jump_clock(self) -> bool:
         """Nothing to do now: go to the next moment at which a reader wants to be polled."""

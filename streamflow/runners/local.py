@@ -192,7 +192,7 @@ class _LocalJob:
         """Poll every reader once that may have something; False when none may."""
         polled = False
         for read in self._reads:
-            if read.ended or (read.wakes_at is not None and read.wakes_at > now):
+            if not read.can_poll(now):
                 continue
             self._carry_out(read.poll(MAX_ROWS, now))
             self._report_end(read)
@@ -203,7 +203,7 @@ class _LocalJob:
         """Until the next reader wants to be polled; short enough to see Ctrl-C and show progress."""
         waiting = [read.wakes_at for read in self._reads if not read.ended and read.wakes_at is not None]
         if not self._finished:
-            self._clock.sleep(min(0.1, max(0.0, (min(waiting, default=now) - now) / 1e6)))
+            self._clock.sleep(min(0.1, max(0.0, (min(waiting, default=now + 100_000) - now) / 1e6)))
 
     def _report_end(self, read: OpenRead) -> None:
         if read.ended:

@@ -70,8 +70,12 @@ class OpenRead:
         """Of an unbounded source splits may still appear, unless it had some and all have ended."""
         return not self._unfinished and (self._bounded or bool(self._splits))
 
+    def can_poll(self, now: int) -> bool:
+        """Whether there is something to ask, and the time has come that it named; never without a split."""
+        return self._reader is not None and not self.ended and (self.wakes_at is None or self.wakes_at <= now)
+
     def poll(self, max_rows: int, now: int) -> list[TaskOutput]:
-        """One poll at `now` (monotonic, microseconds), and all that follows from it in this task."""
+        """One poll at `now` (monotonic, microseconds) of a read that `can_poll`, and all that follows in this task."""
         assert self._reader is not None
         self.wakes_at = None
         try:

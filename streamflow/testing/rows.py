@@ -89,8 +89,8 @@ class RowsSource:
 class RowsReader:
     """Positions count rows and marks. Which of the splits that have something to read comes next is up to the seed.
 
-    Each split has a clock of its own, the sum of its marks: what follows them is there once the clock of all has come as
-    far. Whenever that has moved, the reader first says that it has nothing, as one that polls all the time would have.
+    Each split has a clock of its own, the sum of its marks: what follows them is there once the clock of all has come
+    as far. Whenever that has moved, the reader first says that it has nothing, as one that polls all the time would.
     """
 
     def __init__(self, source: RowsSource, splits: Mapping[str, Position | None]) -> None:
