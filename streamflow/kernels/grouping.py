@@ -113,7 +113,7 @@ def _integer_codes(values: npt.NDArray[Any]) -> tuple[Int64s, int]:
     """The distance from the least value, in uint64, where the range is small; else the numbers of a dictionary."""
     low = int(values.min())
     bound = int(values.max()) - low + 1
-    if not _fits_table(bound, len(values)):
+    if not fits_table(bound, len(values)):
         return _dictionary_codes(pa.array(values))
     if values.dtype == np.uint64:
         return (values - np.uint64(low)).view(np.int64), bound
@@ -128,7 +128,8 @@ def _dictionary_codes(key: pa.Array) -> tuple[Int64s, int]:
     return raw_values(encoded.indices).astype(np.int64), len(encoded.dictionary)
 
 
-def _fits_table(bound: int, length: int) -> bool:
+def fits_table(bound: int, length: int) -> bool:
+    """Whether a table of `bound` slots is worth it for so many rows."""
     return bound <= _TABLE * length + 256
 
 
@@ -136,7 +137,7 @@ def _combined(digits: Sequence[tuple[Int64s, int]]) -> tuple[Int64s, int]:
     """One code of several, in a mixed radix, the first digit the highest; made dense where the range grows wide."""
     codes, bound = digits[0]
     for digit, radix in digits[1:]:
-        if not _fits_table(bound * radix, len(codes)):
+        if not fits_table(bound * radix, len(codes)):
             digit, radix = _dense(digit, radix)
             codes, bound = _dense(codes, bound)
         codes, bound = codes * radix + digit, bound * radix
@@ -150,7 +151,7 @@ def _dense(codes: Int64s, bound: int) -> tuple[Int64s, int]:
 
 def _number(codes: Int64s, bound: int) -> Groups:
     """Groups of codes in 0..bound-1: in the codes' order where a table does it, else in that of their appearance."""
-    if not _fits_table(bound, len(codes)):
+    if not fits_table(bound, len(codes)):
         codes, bound = _dictionary_codes(pa.array(codes))
     row_of = np.full(bound, -1, np.int32)
     row_of[codes] = np.arange(len(codes), dtype=np.int32)

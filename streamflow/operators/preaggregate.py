@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.grouping import Groups, group, runs
+from streamflow.kernels.tally import tally
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.events import TIME
 
@@ -23,26 +25,46 @@ COALESCED = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of partials: the keys, then every aggregate's parts."""
+    """The columns of partials: the keys, then every aggregate's parts.
+
+    `tallied`: rows are counted by one integer key and nothing else is asked, so that they need not be grouped first.
+    """
 
     keys: tuple[str, ...]
     aggregates: tuple[AggregateSpec, ...]
     schema: pa.Schema
+    tallied: bool
 
     @classmethod
     def of(cls, keys: tuple[str, ...], aggregates: tuple[AggregateSpec, ...], rows: pa.Schema) -> Layout:
         """The layout for input of schema `rows`."""
         fields = [pa.field(key, rows.field(key).type) for key in keys]
+        tallied = len(keys) == 1 and pa.types.is_signed_integer(fields[0].type)
+        tallied = tallied and all(spec.kind == "count" and spec.column is None for spec in aggregates)
         for spec in aggregates:
             fields += partial_fields(spec)
-        return cls(keys, aggregates, pa.schema(fields))
+        return cls(keys, aggregates, pa.schema(fields), tallied and len(aggregates) > 0)
 
-    def merge(self, columns: Sequence[pa.Array], groups: Groups) -> list[pa.Array]:
-        """One entry per group, of columns in this layout."""
-        merged = [pick_key(column, groups.first) for column in columns[: len(self.keys)]]
+    def merge(self, columns: Sequence[pa.Array], slices: Int64s | int) -> Reduced:
+        """One entry per slice and key, of columns in this layout that are of these slices, or all of one."""
+        if self.tallied and (found := self.tally(columns[0], slices, raw_values(columns[1]))):
+            return found
+        keys = columns[: len(self.keys)]
+        groups = group(keys, len(columns[0]), leading=None if isinstance(slices, int) else slices)
+        merged = [pick_key(key, groups.first) for key in keys]
         for spec, parts in self.parts(columns):
             merged += merge(spec, parts, groups)
-        return merged
+        return Reduced.of(slices, merged, groups)
+
+    def tally(self, keys: pa.Array, slices: Int64s | int, counts: Int64s | None = None) -> Reduced | None:
+        """What `streamflow.kernels.tally` finds, where it can. Only for a `tallied` layout."""
+        values = raw_values(keys)
+        found = tally(slices, values, counts) if keys.null_count == 0 else None
+        if found is None:
+            return None
+        counted = pa.array(found.counts)
+        columns = [pa.array(found.keys.astype(values.dtype, copy=False)), *[counted] * len(self.aggregates)]
+        return Reduced(found.numbers, columns, found.counts)
 
     def parts(self, columns: Sequence[pa.Array]) -> Iterator[tuple[AggregateSpec, Sequence[pa.Array]]]:
         """Every aggregate with its columns."""
@@ -65,17 +87,32 @@ def pick_key(column: pa.Array, rows: Int64s) -> pa.Array:
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """Partials: the `slices` of the entries, ascending; `columns` in the layout; `groups` of the rows before."""
+    """Partials: the `slices` of the entries, ascending; `columns` in the layout; `origin`: the rows before.
+
+    `origin` is how they were grouped, or how many of them each entry stands for.
+    """
 
     slices: Int64s
     columns: list[pa.Array]
-    groups: Groups
+    origin: Groups | Int64s
+
+    @classmethod
+    def of(cls, slices: Int64s | int, columns: list[pa.Array], groups: Groups) -> Reduced:
+        """`slices`: those of the rows that were grouped, or the one of all."""
+        of_groups = np.full(groups.count, slices) if isinstance(slices, int) else slices[groups.first]
+        return cls(of_groups, columns, groups)
 
     def by_slice(self, schema: pa.Schema) -> Iterator[tuple[int, pa.RecordBatch]]:
         """One chunk per slice."""
         chunk = pa.RecordBatch.from_arrays(self.columns, schema=schema)
         for start, stop in runs(self.slices):
             yield int(self.slices[start]), chunk.slice(start, stop - start)
+
+    def row_counts(self) -> Int64s:
+        """How many rows each entry stands for."""
+        if isinstance(self.origin, Groups):
+            return np.bincount(self.origin.ids, minlength=self.origin.count)
+        return self.origin
 
 
 class Input(Protocol):
@@ -119,16 +156,24 @@ class RowInput:
         return 1
 
     def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
-        slices = self.slices(columns)
-        if self._gaps:
+        slices = self._slices_or_one(columns)
+        if self._gaps and not isinstance(slices, int):
             inside = self._window.last_windows(slices) >= self._window.first_windows(slices)
             slices, columns = slices[inside], [column.filter(pa.array(inside)) for column in columns]
+        if self._layout.tallied and len(columns[0]) and (found := self._layout.tally(columns[0], slices)):
+            return found
         keys = columns[: len(self._layout.keys)]
-        groups = group(keys, len(slices), leading=slices)
+        groups = group(keys, len(columns[0]), leading=None if isinstance(slices, int) else slices)
         reduced = [pick_key(key, groups.first) for key in keys]
         for spec in self._layout.aggregates:
             reduced += partial(spec, None if spec.column is None else columns[self._value[spec.column]], groups)
-        return Reduced(slices[groups.first], reduced, groups)
+        return Reduced.of(slices, reduced, groups)
+
+    def _slices_or_one(self, columns: Sequence[pa.Array]) -> Int64s | int:
+        """The slices of rows, or, where all are in one and it is no gap, that one."""
+        positions = raw_values(columns[-1])
+        lowest, highest = self._window.slice_of(int(positions.min())), self._window.slice_of(int(positions.max()))
+        return lowest if lowest == highest and not self._gaps else self._window.slice_ids(positions)
 
 
 class PartialInput:
@@ -151,9 +196,7 @@ class PartialInput:
         return raw_values(columns[-1])
 
     def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
-        slices = self.slices(columns)
-        groups = group(columns[: len(self._layout.keys)], len(slices), leading=slices)
-        return Reduced(slices[groups.first], self._layout.merge(columns, groups), groups)
+        return self._layout.merge(columns[: len(self._layout.schema)], self.slices(columns))
 
 
 class Coalescer:

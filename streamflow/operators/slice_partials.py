@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from streamflow.kernels.grouping import group
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.preaggregate import Layout, Reduced
 from streamflow.state.chunk_log import ChunkLog
@@ -99,8 +98,7 @@ class SlicePartials:
 
     def _merged(self, chunks: list[pa.RecordBatch]) -> pa.RecordBatch:
         rows = pa.concat_batches(chunks)
-        groups = group(rows.columns[: len(self._layout.keys)], rows.num_rows)
-        return pa.RecordBatch.from_arrays(self._layout.merge(rows.columns, groups), schema=self._layout.schema)
+        return pa.RecordBatch.from_arrays(self._layout.merge(rows.columns, 0).columns, schema=self._layout.schema)
 
 
 def _cover(slices: range) -> Iterator[tuple[int, int]]:

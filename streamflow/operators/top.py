@@ -217,20 +217,20 @@ class WindowTop:
     def _contenders(self, rows: pa.RecordBatch, codes: Codes, inside: Bools | None, end: int) -> Int64s:
         """The rows inside a window that are not worse, by the first column, than n others of it."""
         best = self._best.get(end)
-        worst = LAST if best is None or len(best) < self._n else best.max()
-        mask = codes <= worst
+        if best is None or len(best) < self._n:  # no row can be left out yet: what is the n-th here?
+            near = codes if inside is None else codes[inside]
+            best = _lowest(near if best is None else np.concatenate([best, near]), self._n)
+        mask = codes <= (best.max() if len(best) == self._n else LAST)
         if inside is not None:
             mask &= inside
         places = np.flatnonzero(mask)
         if not len(places):
             return places
-        near = codes[places]
-        best = near if best is None else np.concatenate([best, near])
-        if len(best) > self._n:
-            best = np.partition(best, self._n - 1)[: self._n]
+        if end in self._best:
+            near = codes[places]
+            best = _lowest(np.concatenate([self._best[end], near]), self._n)
+            places = places[near <= best.max()] if len(best) == self._n else places
         self._best[end] = best
-        if len(best) == self._n:
-            places = places[near <= best.max()]
         if len(places) > 4 * self._n + 64:
             places = places[self._ranking.top(_take(rows, places), self._n)]
         return places
@@ -242,7 +242,7 @@ class WindowTop:
 
     def _first(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The first n of each (window, key) of rows as they are held, by window."""
-        if not rows.num_rows:
+        if rows.num_rows < 2:
             return rows
         groups = group([rows.column(-1), *self._key_columns(rows)], rows.num_rows)
         return _take(rows, self._ranking.top(rows, self._n, groups.ids))
@@ -366,6 +366,13 @@ def _every_pair(times: Int64s, window: SlidingSlices) -> tuple[Int64s | None, In
     ends = numbers * window.every + end_of_zero
     ends[numbers > (MAX_TIME - end_of_zero) // window.every] = MAX_TIME
     return places, ends
+
+
+def _lowest(codes: Codes, n: int) -> Codes:
+    """The n lowest codes, in no order; fewer where there are no more."""
+    if n == 1 and len(codes):
+        return codes.min(keepdims=True)
+    return codes if len(codes) <= n else np.partition(codes, n - 1)[:n]
 
 
 def _only(places: Int64s | None, kept: Int64s) -> Int64s:

@@ -11,7 +11,6 @@ import pyarrow as pa
 from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, finish, result_type
 from streamflow.kernels.arrays import Int64s
-from streamflow.kernels.grouping import group
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
@@ -147,8 +146,8 @@ class WindowAggregate:
 
     def _results(self, fired: list[tuple[int, list[pa.RecordBatch]]]) -> Iterator[Batch]:
         """The results of some windows, from the chunks of each."""
-        bounds = [self._window.window_bounds(window) for window, _ in fired]
-        starts, ends = (np.array(times, np.int64) for times in zip(*bounds, strict=True))
+        bounds = np.array([self._window.window_bounds(window) for window, _ in fired], np.int64)
+        starts, ends = bounds[:, 0], bounds[:, 1]
         chunks = [chunk for _, chunks in fired for chunk in chunks]
         rows = chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
         columns = rows.columns
@@ -157,12 +156,11 @@ class WindowAggregate:
         if not self._progress.settled:
             unfired = self._progress.of_rows(keys, len(which)) < ends.take(which)
             which, columns = which[unfired], [column.filter(pa.array(unfired)) for column in columns]
-            keys = columns[: len(self._layout.keys)]
         if len(which) == 0:
             return
         if len(chunks) > len(fired):
-            groups = group(keys, len(which), leading=which if len(fired) > 1 else None)
-            which, columns = which[groups.first], self._layout.merge(columns, groups)
+            merged = self._layout.merge(columns, which if len(fired) > 1 else 0)
+            which, columns = merged.slices, merged.columns
         yield self._result(starts.take(which), ends.take(which), columns)
 
     def _result(self, starts: Int64s, ends: Int64s, columns: list[pa.Array]) -> Batch:
@@ -223,8 +221,8 @@ class WindowPartial:
         reduced = self._input.reduce(self._held.drain())
         if len(reduced.slices) == 0:
             return []
-        counts = np.bincount(reduced.groups.ids, minlength=reduced.groups.count)
-        arrays = [*reduced.columns, pa.array(reduced.slices), pa.array(counts), self._last_moments(reduced.slices)]
+        counts = pa.array(reduced.row_counts())
+        arrays = [*reduced.columns, pa.array(reduced.slices), counts, self._last_moments(reduced.slices)]
         return [pa.RecordBatch.from_arrays(arrays, schema=self.output_schema)]
 
     def state(self) -> Mapping[str, Container]:
