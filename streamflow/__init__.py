@@ -53,7 +53,26 @@ _HOMES = {
     "when": "streamflow.flow.expr",
 }
 
-__all__ = [*sorted(_HOMES), "testing"]  # noqa: PLE0604
+__all__ = [
+    "Expr",
+    "Flow",
+    "KeyedStream",
+    "Stream",
+    "WindowedStream",
+    "bounded_out_of_orderness",
+    "col",
+    "count",
+    "from_epoch",
+    "lit",
+    "main",
+    "monotonic",
+    "run",
+    "session",
+    "sliding",
+    "testing",
+    "tumbling",
+    "when",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -60,7 +60,7 @@ class SchemaError(UserError):
 
 
 class DataError(StreamflowError):
-    """A value met at run time cannot be processed: a malformed record, an overflow, a failed cast, a null event time."""
+    """A value met at run time cannot be processed: a malformed record, an overflow, a failed cast, a null time."""
 
 
 class StepError(StreamflowError):

@@ -19,8 +19,9 @@ class SplitState:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`splits`: by the read's step, every split that is known, started or not (rule 28), in the order in which they open.
+    """What a job starts again from.
 
+    `splits`: by the read's step, every split that is known, started or not (rule 28), in the order in which they open.
     `state`: by `step/container`, one snapshot file (`state.files`) per worker that had one.
     """
 

@@ -1,7 +1,9 @@
-"""The coordinator of one attempt of a job: it assigns splits, starts checkpoints, collects what they hold, and ends a bounded job.
+"""The coordinator of one attempt of a job.
 
-Pure: `handle(event) -> instructions`. One checkpoint is in flight at a time (rule 25). When every read has ended, a final checkpoint
-is taken; only when it is complete does the job finish (rule 29).
+It assigns splits, starts checkpoints, collects what they hold, and ends a bounded job.
+
+Pure: `handle(event) -> instructions`. One checkpoint is in flight at a time (rule 25). When every read has ended, a
+final checkpoint is taken; only when it is complete does the job finish (rule 29).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class CheckpointDue:
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """Somebody wants the job to stop where it stands: a final checkpoint follows, and the watermark is not moved (rule 11)."""
+    """The job is to stop where it stands: a final checkpoint follows, and the watermark is not moved (rule 11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Coordinator:
 
 
 def assign(splits: Sequence[str], workers: int) -> list[list[str]]:
-    """Which worker reads which splits, each list in the order in which they open: dealt in turn, so that all advance together.
+    """Which worker reads which splits, in the order in which they open: dealt in turn, so that all advance together.
 
     >>> assign(["a", "b", "c"], 2)
     [['a', 'c'], ['b']]

@@ -49,7 +49,7 @@ class SplitEventTime:
 
 
 def _show(batch: Batch, row: int) -> str:
-    return repr({name: value for name, value in batch.slice(row, 1).to_pylist()[0].items()})[:200]
+    return repr(batch.slice(row, 1).to_pylist()[0])[:200]
 
 
 def restored_clock(
@@ -59,7 +59,7 @@ def restored_clock(
     splits: Mapping[str, int | None],
     min_time: Callable[[str], int | None],
 ) -> SplitClock:
-    """A clock over these splits; each comes with the greatest event time of its snapshot, or None when it starts afresh."""
+    """A clock over these splits, each with the greatest event time of its snapshot, or None when it starts afresh."""
     least: dict[str, int] = {}
     for name in splits:
         known = min_time(name)

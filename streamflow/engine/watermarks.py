@@ -1,4 +1,4 @@
-"""Watermarks: over the splits of a read (rules 2, 4) and over the inputs of a node (rule 3). Pure: time is an argument."""
+"""Watermarks over the splits of a read (rules 2, 4) and over the inputs of a node (rule 3). Time is an argument."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def saturating_sub(time: int, span: int) -> int:
 class Merger:
     """The watermark over several inputs: the minimum of those that are neither idle nor ended. It never goes back.
 
-    All open inputs idle: idle, and the watermark stays where it is. An ended input (watermark at the end of time) is out of the
-    minimum, else one that ended beside an idle one would fire everything. An input that wakes counts again once it has
-    caught up; until then its rows are judged by the merged watermark.
+    All open inputs idle: idle, and the watermark stays where it is. An ended input (watermark at the end of time) is
+    out of the minimum, else one that ended beside an idle one would fire everything. An input that wakes counts again
+    once it has caught up; until then its rows are judged by the merged watermark.
 
     >>> merger = Merger(2)
     >>> merger.update(0, Watermark(10))
@@ -37,10 +37,7 @@ class Merger:
         """What the node is to see: the new merged watermark, or None when nothing changed."""
         self._times[index] = max(self._times[index], watermark.time)
         self._idle[index] = watermark.idle
-        if len(self._times) == 1:
-            merged = Watermark(self._times[0], watermark.idle)
-        else:
-            merged = self._merge()
+        merged = self._merge() if len(self._times) > 1 else Watermark(self._times[0], watermark.idle)
         if merged == self.current:
             return None
         self.current = merged
@@ -74,8 +71,8 @@ class _Split:
 class SplitClock:
     """The watermark of a read: the minimum over all its known splits, opened or not, that are neither idle nor ended.
 
-    `bound` and `idle` in microseconds. `least` gives for every known split a time that none of its rows lies below, MIN_TIME
-    when that is not known. Times are event times; `now` is the monotonic clock.
+    `bound` and `idle` in microseconds. `least` gives for every known split a time that none of its rows lies below,
+    MIN_TIME when that is not known. Times are event times; `now` is the monotonic clock.
 
     >>> clock = SplitClock(bound=5, idle=None, least={"a": MIN_TIME, "b": 100})
     >>> clock.on_rows("a", 50)

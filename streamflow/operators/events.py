@@ -27,7 +27,7 @@ Batch: TypeAlias = pa.RecordBatch
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Every row with event time < `time` has been sent, or is late. `idle`: this input must not hold others back (rule 3)."""
+    """Every row with event time < `time` has been sent, or is late. `idle`: do not wait for this input (rule 3)."""
 
     time: int
     idle: bool = False

@@ -1,8 +1,8 @@
 """The physical graph: which operators a worker runs, and how rows move between workers.
 
-Every worker runs one full copy of the flow (shared nothing). Nodes are cut into stages at the exchanges: a stage's nodes run
-chained in one task per worker; an edge between stages is a channel, from each worker to each (exchange) or to itself (forward).
-Stages are levels, so that the graph of tasks has no cycle and barriers can align.
+Every worker runs one full copy of the flow (shared nothing). Nodes are cut into stages at the exchanges: a stage's
+nodes run chained in one task per worker; an edge between stages is a channel, from each worker to each (exchange) or to
+itself (forward). Stages are levels, so that the graph of tasks has no cycle and barriers can align.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ Work: TypeAlias = "ReadSplits | SplitTimes | Run | Deliver"
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """From node `source` into `port` of the node that holds it. `exchange`: the key columns, None for a forward edge."""
+    """From node `source` into `port` of its holder. `exchange`: the key columns, None for a forward edge."""
 
     source: int
     port: int = 0
@@ -73,7 +73,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhysicalNode:
-    """`step` is shown to users and is the address of the node's state; `label` says what it does, for `streamflow plan`."""
+    """`step` is shown to users and is the address of the node's state; `label` says what it does, for plans."""
 
     id: int
     step: str

@@ -1,4 +1,4 @@
-"""From the optimised logical graph to the physical one: an operator for every node, an exchange wherever keys demand it."""
+"""From the optimised logical graph to the physical one: an operator per node, an exchange wherever keys demand it."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def _span(microseconds: int) -> str:
 
 
 def _min_time(source: Source | None, expr: Expr, schema: pa.Schema) -> Callable[[str], int | None]:
-    """How to know a split's least event time before it is opened: only where the time is a column, or its epoch, as it is."""
+    """How to know a split's least event time before it is opened: only where the time is a column, or its epoch."""
     match expr:
         case Column(name) | Call("from_epoch", (Column(name),)) if isinstance(source, TimedSource):
             convert = compile_expr(expr, schema)

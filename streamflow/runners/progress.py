@@ -114,8 +114,8 @@ def count(number: float) -> str:
 
 def progress_for(graph: PhysicalGraph, stream: TextIO | None = None) -> Progress:
     """A line on standard error when that is a terminal."""
-    stream = stream or sys.stderr
-    if not stream.isatty():
+    stream = sys.stderr if stream is None else stream
+    if stream is None or not stream.isatty():  # without a console there is no standard error
         return Quiet()
     totals = [
         work.source.row_count() if isinstance(work.source, SizedSource) else None for work in graph.reads().values()

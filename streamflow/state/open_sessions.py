@@ -102,14 +102,14 @@ class _Segment:
         return self.rows if self.alive is None else self.rows.filter(pa.array(self.alive))
 
     def take(self, wanted: Hashes, time: int) -> pa.RecordBatch:
-        if self.alive is None:
-            self.alive = np.ones(self.rows.num_rows, np.bool_)
+        alive = np.ones(self.rows.num_rows, np.bool_) if self.alive is None else self.alive
         found = self._find(wanted)
-        found = found[self.alive[found]]
-        self.alive[found] = False
+        found = found[alive[found]]
+        alive[found] = False
         due = np.flatnonzero(self.ends <= time)
-        found = np.concatenate([found, due[self.alive[due]]])
-        self.alive[due] = False
+        found = np.concatenate([found, due[alive[due]]])
+        alive[due] = False
+        self.alive = alive
         self.ends[found] = _NEVER
         self.left -= len(found)
         return self.rows.take(pa.array(found))

@@ -19,8 +19,8 @@ from streamflow.state.container import Container
 class Checked:
     """An operator that raises EngineError when the one inside breaks a promise.
 
-    Batches have the edge's schema and at least one row; watermarks never go back; what a window fires lies not below the watermark that
-    was forwarded (rule 7).
+    Batches have the edge's schema and at least one row; watermarks never go back; what a window fires lies not below
+    the watermark that was forwarded (rule 7).
     """
 
     def __init__(self, inner: Operator, node: PhysicalNode) -> None:

@@ -16,7 +16,7 @@ RELATIVE = 1e-9
 
 
 def assert_rows(table: pa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Raise AssertionError unless the table holds exactly these rows, in any order. Floats may differ by 1e-9, relatively.
+    """Raise AssertionError unless the table holds just these rows, in any order. Floats may differ by 1e-9, relatively.
 
     >>> assert_rows(pa.table({"n": [1, 2]}), [{"n": 2}, {"n": 1}])
     >>> assert_rows(pa.table({"n": [1, 2]}), [{"n": 1}])

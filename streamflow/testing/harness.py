@@ -1,4 +1,4 @@
-"""`sf.testing.run`: a flow over given rows, on n logical workers in one thread, with crashes where the seed puts them."""
+"""`sf.testing.run`: a flow over given rows, on n logical workers in one thread, crashing where the seed says."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def run(
 ) -> Results:
     """Run the whole flow and return what its sinks got.
 
-    `sources`: by the read's name, rows in its place: dicts or dataclass objects, with `watermark(t)` and `advance("5m")` among
-    them, or anything with the Arrow PyCapsule interface, or `splits` of these. Reads that are not named are read as they are; all sinks are
-    collected, nothing is written. `seed` decides batch sizes, interleaving and crashes; `workers` is the number of logical
-    workers. With `crashes`, that many times the job takes a checkpoint, goes on, dies, and is restored onto another
-    number of workers. At the end every window fires.
+    `sources`: by the read's name, rows in its place: dicts or dataclass objects, with `watermark(t)` and
+    `advance("5m")` among them, or anything with the Arrow PyCapsule interface, or `splits` of these. Reads that are not
+    named are read as they are; all sinks are collected, nothing is written. `seed` decides batch sizes, interleaving
+    and crashes; `workers` is the number of logical workers. With `crashes`, that many times the job takes a checkpoint,
+    goes on, dies, and is restored onto another number of workers. At the end every window fires.
 
     Raises what a real run would raise, and EngineError when an invariant breaks.
     """

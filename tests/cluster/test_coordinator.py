@@ -35,9 +35,7 @@ def test_a_checkpoint_is_complete_when_every_task_has_acknowledged() -> None:
     assert job.handle(ack(1, 1, stage=1)) == []
     (commit,) = job.handle(ack(0, 1, stage=1))
     assert isinstance(commit, Commit)
-    assert commit.checkpoint.splits == {
-        "bids": {"split-0": SplitState(position=0), "split-1": SplitState(position=1)}
-    }
+    assert commit.checkpoint.splits == {"bids": {"split-0": SplitState(position=0), "split-1": SplitState(position=1)}}
     assert commit.checkpoint.state == {"counts/log": (b"0", b"0", b"1", b"1")}
 
 

@@ -31,9 +31,9 @@ def test_names_of_the_package() -> None:
         "run",
         "session",
         "sliding",
+        "testing",
         "tumbling",
         "when",
-        "testing",
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
@@ -288,8 +288,7 @@ def test_bounds_follow_their_column(rides: sf.Stream) -> None:
         lambda counts: counts.map_batches(lambda batch: batch),
     ],
 )
-def test_bounds_are_lost_with_what_they_mean(rides: sf.Stream, lose: object) -> None:
-    assert callable(lose)
+def test_bounds_are_lost_with_what_they_mean(rides: sf.Stream, lose: Callable[[sf.Stream], sf.Stream]) -> None:
     changed = lose(hourly(rides))
     assert WindowBound("window_end", 0) not in changed._node.type.bounds
 

@@ -1,4 +1,4 @@
-"""The rules that rewrite a logical graph, in the order in which they run. Each is one pure function in a module of its own."""
+"""The rules that rewrite a logical graph, in the order in which they run, each a pure function in its own module."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from streamflow.plan.logical.expr import AggregateCall, Column, Expr, aggregate_calls, replace_aggregates, type_of
 from streamflow.plan.logical.nodes import Aggregate, Named, Node, Project, StreamType
 from streamflow.plan.logical.schema import expression_schema
+from streamflow.plan.logical.windows import Final
 from streamflow.plan.rewrite import Graph, rewrite
 
 
@@ -70,7 +71,7 @@ def _argument_columns(calls: list[AggregateCall], taken: set[str]) -> dict[Expr,
 def _project_before(node: Aggregate, arguments: dict[Expr, str], schema: pa.Schema) -> Node:
     visible = node.input.type.schema
     kept = list(node.keys)
-    if node.window is not None and hasattr(node.window, "column") and node.window.column not in kept:
+    if isinstance(node.window, Final) and node.window.column not in kept:
         kept.append(node.window.column)
     columns = [Named(name, Column(name)) for name in kept]
     columns += [Named(name, expr) for expr, name in arguments.items() if name not in kept]

@@ -13,13 +13,14 @@ from streamflow.plan.rewrite import Graph, consumers, rewrite, topological
 
 
 def push_filters(graph: Graph) -> Graph:
-    """Note on a read the filters above it, in terms of the read's columns. The filters stay: a source takes it as a hint.
+    """Note on a read the filters above it, in terms of its columns. The filters stay: a source takes it as a hint.
 
     Before: read -> project(cents = price * 100) -> filter(cents > 5)
     After:  read(where price * 100 > 5) -> project(cents = price * 100) -> filter(cents > 5)
 
-    Only filters that every row of the read meets on its one way down count, and none with a row function in it. Rows that are
-    left out do not move the watermark, so that an unbounded source is told nothing: its windows would fire late.
+    Only filters that every row of the read meets on its one way down count, and none with a row function in it. Rows
+    that are left out do not move the watermark, so that an unbounded source is told nothing: its windows would fire
+    late.
     """
     readers = consumers(graph)
     wanted: dict[int, Expr] = {}
