@@ -44,6 +44,7 @@ class OpenRead:
         self.ended = False
         self.wakes_at: int | None = None
         self._reader: Reader | None = None
+        self._watermarked: WatermarkedReader | None = None  # the same reader, if it is one: slow to ask at each poll
 
     def start(self) -> list[TaskOutput]:
         """Open the reader; what the task says to splits that had ended before."""
@@ -61,6 +62,7 @@ class OpenRead:
             self._reader = self.node.work.source.open({name: self._splits[name].position for name in self._opened()})
         except Exception as error:
             raise named(error, self.node) from error
+        self._watermarked = self._reader if isinstance(self._reader, WatermarkedReader) else None
         return outputs
 
     def _opened(self) -> list[str]:
@@ -108,9 +110,9 @@ class OpenRead:
 
     def _watermarks(self) -> list[TaskOutput]:
         outputs: list[TaskOutput] = []
-        if isinstance(self._reader, WatermarkedReader):
+        if self._watermarked is not None:
             for split in self._unfinished:
-                time = self._reader.watermark(split)
+                time = self._watermarked.watermark(split)
                 if time is not None:
                     outputs += self._task.on_watermark(self.node.id, split, time)
         return outputs
