@@ -1,4 +1,4 @@
-"""What operators that hold rows until the watermark passes have in common: judging, splitting off, window columns."""
+"""What operators that fire have in common: judging, splitting off, window columns, results of aggregates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from streamflow.errors import DataError
+from streamflow.kernels.aggregate import AggregateSpec, finish
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.sessions import row_ends
 from streamflow.operators.events import MAX_TIME, TIME_TYPE
@@ -52,6 +54,15 @@ def split_fired(rows: pa.RecordBatch, end_column: int, time: int) -> tuple[pa.Re
         return rows.slice(0, 0), rows, earliest
     mask = pa.array(fired)
     return rows.filter(mask), rows.filter(pa.array(~fired)), earliest
+
+
+def finished(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:
+    """The aggregate's results. Raises DataError where an integer sum does not fit its type (rule 16)."""
+    try:
+        return finish(spec, parts)
+    except OverflowError as error:
+        remedy = "cast the column to float64 or to a decimal before it is summed"
+        raise DataError(str(error), remedy=remedy) from error
 
 
 def times_of(values: Int64s) -> pa.Array:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamflow.kernels.aggregate import AggregateSpec, finish, merge, partial, partial_fields, result_type
+from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields, result_type
 from streamflow.kernels.arrays import Int64s
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
@@ -30,6 +30,7 @@ from streamflow.operators.events import (
     Batch,
     Watermark,
 )
+from streamflow.operators.firing import finished
 from streamflow.state.container import Container
 from streamflow.state.keyed_table import KeyedTable
 
@@ -44,7 +45,7 @@ class RunningAggregate:
     the greatest event time among the batch's rows of its key, or W if that is greater (rule 7). Which changes are sent
     on the way depends on the cuts of the input; the final state does not (rule 20).
 
-    Raises OverflowError where an integer sum does not fit its type.
+    Raises DataError where an integer sum does not fit its type.
 
     >>> rows = pa.record_batch({"word": ["a", "b", "a"]})
     >>> counts = RunningAggregate(("word",), (AggregateSpec("count", None, None, "n"),), rows.schema)
@@ -84,10 +85,10 @@ class RunningAggregate:
             if known.size:
                 old = [self._table.get(name, slots[known]) for name in names]
                 parts = merge(spec, [pa.concat_arrays(both) for both in zip(parts, old, strict=True)], pairs)
-                before.append(finish(spec, old))
+                before.append(finished(spec, old))
             for name, part in zip(names, parts, strict=True):
                 self._table.put(name, slots, part)
-            after.append(finish(spec, parts))
+            after.append(finished(spec, parts))
             if known.size:
                 differs = ~equal_rows(before[-1], after[-1].take(pa.array(known)))
                 changed[known[differs]] = True

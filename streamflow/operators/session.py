@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from streamflow.errors import DataError
-from streamflow.kernels.aggregate import AggregateSpec, finish, merge, partial, partial_fields, result_type
+from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields, result_type
 from streamflow.kernels.arrays import raw_values
 from streamflow.kernels.grouping import Groups, group
 from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
-from streamflow.operators.firing import WINDOW_FIELDS, on_time, split_fired, times_of
+from streamflow.operators.firing import WINDOW_FIELDS, finished, on_time, split_fired, times_of
 from streamflow.state.container import Container
 from streamflow.state.held_rows import empty_batch
 from streamflow.state.open_sessions import OpenSessions
@@ -155,15 +154,7 @@ class SessionAggregate:
         place += 2
         for spec in self._aggregates:
             stop = place + len(partial_fields(spec))
-            columns.append(_finish(spec, sessions.columns[place:stop]))
+            columns.append(finished(spec, sessions.columns[place:stop]))
             place = stop
         columns.append(times_of(ends - 1))
         return pa.RecordBatch.from_arrays(columns, schema=self.output_schema)
-
-
-def _finish(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:
-    try:
-        return finish(spec, parts)
-    except OverflowError as error:
-        remedy = "cast the column to float64 or to a decimal before it is summed"
-        raise DataError(str(error), remedy=remedy) from error

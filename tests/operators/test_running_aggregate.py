@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups, worker_of_group
 from streamflow.kernels.partition import split
@@ -241,7 +242,7 @@ def test_distinct_keys_without_aggregates() -> None:
 def test_a_sum_that_leaves_its_type_is_an_error_that_names_the_column() -> None:
     operator = simple(AggregateSpec("sum", "v", pa.int64(), "total"))
     list(operator.on_batch(0, batch([(1, None, None, 2**63 - 1, 0)])))
-    with pytest.raises(OverflowError, match="total"):
+    with pytest.raises(DataError, match="total"):
         list(operator.on_batch(0, batch([(1, None, None, 1, 0)])))
 
 
