@@ -1,0 +1,127 @@
+"""Rule 6 with late rows: every (row, window) pair is in exactly one of the results and the late ones, whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from streamflow_connectors import memory
+
+import streamflow as sf
+from streamflow import col
+from streamflow.testing import splits
+
+SECOND = 1_000_000
+TIME = pa.timestamp("us", "UTC")
+SCHEMA = pa.schema([("k", pa.string()), ("bit", pa.int64()), ("t", TIME)])
+
+Row = tuple[str, int]
+
+
+def pairs(size: int, every: int) -> Callable[[int], list[int]]:
+    """The starts of the windows that a row at this time is in, in seconds."""
+
+    def starts(time: int) -> list[int]:
+        last = time // every * every
+        return [start for start in range(last, time - size, -every) if start <= time < start + size]
+
+    return starts
+
+
+CASES: dict[str, tuple[Any, Callable[[int], list[int]], str]] = {
+    "tumbling by key": (sf.tumbling("10s"), pairs(10, 10), "k"),
+    "tumbling": (sf.tumbling("10s"), pairs(10, 10), ""),
+    "sliding by key": (sf.sliding("10s", every="2s"), pairs(10, 2), "k"),
+    "sliding uneven": (sf.sliding("10s", every="4s"), pairs(10, 4), "k"),
+    "sliding without a key": (sf.sliding("10s", every="3s"), pairs(10, 3), ""),
+    "sliding with gaps": (sf.sliding("4s", every="10s"), pairs(4, 10), "k"),
+    "many slices": (sf.sliding("100s", every="1s"), pairs(100, 1), "k"),
+    "sessions by key": (sf.session("3s"), lambda time: [time], "k"),
+    "sessions": (sf.session("2s"), lambda time: [time], ""),
+}
+
+
+def table(rows: list[Row], first: int) -> pa.Table:
+    """Each row has a bit of its own, so that sums tell which rows they are of."""
+    keys, times = [key for key, _ in rows], [time * SECOND for _, time in rows]
+    bits = [1 << (first + i) for i in range(len(rows))]
+    return pa.table([keys, bits, pa.array(times, pa.int64()).view(TIME)], schema=SCHEMA)
+
+
+def run(
+    window: Any, key: str, how: str, given: list[list[Row]], seed: int, workers: int, crashes: int
+) -> sf.testing.Results:
+    flow = sf.Flow("late")
+    watermark = sf.bounded_out_of_orderness("2s")
+    rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=watermark)
+    windowed = (rows.key_by(key) if key else rows).window(window)
+    result = windowed.agg(n=sf.count(), bits=col("bit").sum()) if how == "agg" else windowed.top(60, by="bit")
+    result.write("out", memory.Sink())
+    tables, first = [], 0
+    for part in given:
+        tables.append(table(part, first))
+        first += len(part)
+    return sf.testing.run(flow, {"rows": splits(*tables)}, seed=seed, workers=workers, crashes=crashes)
+
+
+ROWS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(-20, 40)), max_size=15)
+
+
+@pytest.mark.parametrize("how", ["agg", "top"])
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    parts=st.lists(ROWS, min_size=1, max_size=4),
+    seed=st.integers(0, 2**31),
+    workers=st.sampled_from([1, 2, 3, 7]),
+    crashes=st.integers(0, 3),
+)
+def test_6_every_pair_is_in_a_result_or_late(
+    name: str, how: str, parts: list[list[Row]], seed: int, workers: int, crashes: int
+) -> None:
+    window, starts, key = CASES[name]
+    results = run(window, key, how, parts, seed, workers, crashes)
+    out = results["out"].to_pylist()
+    late = sum(results.late.values())
+    rows = [row for part in parts for row in part]
+    expected = sum(len(starts(time)) for _, time in rows)
+    counted = sum(row["n"] for row in out) if how == "agg" else len(out)
+    assert counted + late == expected
+    _no_row_twice(out, rows, key, how)
+
+
+def _no_row_twice(out: list[dict[str, Any]], rows: list[Row], key: str, how: str) -> None:
+    """A row stands at most once in each window, in one that holds its time, under its key."""
+    seen: set[tuple[Any, ...]] = set()
+    for row in out:
+        start, end = (row[name].timestamp() for name in ("window_start", "window_end"))
+        of_row = [i for i in range(len(rows)) if row["bits" if how == "agg" else "bit"] >> i & 1]
+        assert how == "top" or len(of_row) == row["n"]
+        for i in of_row:
+            assert start <= rows[i][1] < end
+            assert not key or rows[i][0] == row["k"]
+            assert (i, start) not in seen
+            seen.add((i, start))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    parts=st.lists(ROWS, min_size=1, max_size=4),
+    seed=st.integers(0, 2**31),
+    workers=st.sampled_from([1, 2, 3, 7]),
+    crashes=st.integers(0, 3),
+)
+def test_6_sessions_are_the_batch_answer_over_the_rows_that_were_not_late(
+    parts: list[list[Row]], seed: int, workers: int, crashes: int
+) -> None:
+    """The rows of a result are known by their bits; those of one key must not touch those of its other sessions."""
+    results = run(sf.session("3s"), "k", "agg", parts, seed, workers, crashes)
+    rows = [row for part in parts for row in part]
+    for row in results["out"].to_pylist():
+        times = sorted(rows[i][1] for i in range(len(rows)) if row["bits"] >> i & 1)
+        assert all(later - earlier < 3 for earlier, later in zip(times, times[1:], strict=False)), "one session"
+        assert (row["window_start"].timestamp(), row["window_end"].timestamp()) == (times[0], times[-1] + 3)
