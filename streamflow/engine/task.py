@@ -115,6 +115,7 @@ class Task:
         self._wrap = wrap
         self._outputs: list[TaskOutput] = []
         self._nodes: dict[int, _Node] = {}
+        self._timed: dict[int, list[tuple[_Node, SplitEventTime]]] = {}  # by read: the nodes that give its rows a time
         self.channels: list[Channel] = []
         self._barrier: Barrier | None = None
         self._waiting: set[Channel | int] = set()
@@ -135,6 +136,7 @@ class Task:
                 known = {name: times.get(spec.step) for name, times in splits.get(work.read, {}).items()}
                 clock = restored_clock(bound=work.bound, idle=work.idle, splits=known, min_time=work.min_time)
                 node.times = SplitEventTime(work.evaluate, spec.schema, clock)
+                self._timed.setdefault(work.read, []).append((node, node.times))
             case Deliver(schema=schema):
                 node.columns = schema.names
             case ReadSplits():
@@ -268,22 +270,15 @@ class Task:
         return self._take()
 
     def _times_of(self, read: int) -> list[SplitEventTime]:
-        return [
-            node.times
-            for node in self._nodes.values()
-            if node.times is not None and isinstance(node.spec.work, SplitTimes) and node.spec.work.read == read
-        ]
+        return [times for _, times in self._timed.get(read, ())]
 
     def _advance(self, read: int, *, ended: bool) -> None:
         """Send the read's watermark on from every node that generates it, where it has changed."""
-        for node in self._nodes.values():
-            work = node.spec.work
-            if isinstance(work, SplitTimes) and work.read == read:
-                assert node.times is not None
-                before = node.times.clock.current
-                now = node.times.clock.watermark(ended=ended)
-                if now != before:
-                    self._push(node, now, None)
+        for node, times in self._timed.get(read, ()):
+            before = times.clock.current
+            now = times.clock.watermark(ended=ended)
+            if now is not before:
+                self._push(node, now, None)
 
     # -- channels
 

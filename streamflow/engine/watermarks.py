@@ -128,8 +128,9 @@ class SplitClock:
             awake = [s.watermark(self._bound) for s in self._splits.values() if not s.ended and not s.idle]
             counted = [time for time in awake if time >= held]
             merged = Watermark(min(counted, default=held), idle=not awake)
-        self.current = merged
-        return merged
+        if merged != self.current:
+            self.current = merged
+        return self.current
 
     def greatest(self) -> dict[str, int]:
         """The greatest event time per split: part of its position (rule 27)."""
