@@ -1,7 +1,7 @@
 """The inline runner: n logical workers in one thread, every interleaving decided by a seed.
 
-It drives the tasks, readers and coordinator that every runner drives. Sinks are collected: rows of a checkpoint that is not complete
-are dropped by a crash, as a transactional sink would drop them.
+It drives the tasks, readers and coordinator that every runner drives. Sinks are collected: rows of a checkpoint that is
+not complete are dropped by a crash, as a transactional sink would drop them.
 """
 
 from __future__ import annotations

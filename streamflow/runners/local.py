@@ -1,8 +1,8 @@
 """`sf.run` and `sf.main`: one worker in this process, with the real sources and sinks.
 
-The loop polls the readers, hands what comes to the task and carries out what the task says. Transactional sinks publish when a
-checkpoint completes: a bounded job has one, at its end, so that it publishes all or nothing; an unbounded one also has one
-every `interval`.
+The loop polls the readers, hands what comes to the task and carries out what the task says. Transactional sinks publish
+when a checkpoint completes: a bounded job has one, at its end, so that it publishes all or nothing; an unbounded one
+also has one every `interval`.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ BuildFunction: TypeAlias = "Callable[..., Flow]"
 def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
     """Run a flow, or the flow that a build function gives for these parameters, in this process, to its end.
 
-    Ctrl-C stops it cleanly: a bounded job publishes nothing, an unbounded one what it has so far. Raises UserError when the flow
-    is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails; then
-    nothing is published by transactional sinks.
+    Ctrl-C stops it cleanly: a bounded job publishes nothing, an unbounded one what it has so far. Raises UserError when
+    the flow is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails;
+    then nothing is published by transactional sinks.
 
     >>> import pyarrow as pa, streamflow as sf
     >>> from streamflow_connectors import memory
@@ -127,7 +127,7 @@ class _LocalJob:
             key_groups=graph.key_groups,
         )
         splits = {read: discover(graph, graph.nodes[read]) for read in graph.reads()}
-        self._task = Task(graph, 0, 0, splits={read: dict.fromkeys(names, {}) for read, names in splits.items()})
+        self._task = Task(graph, 0, 0, splits={read: {name: {} for name in names} for read, names in splits.items()})
         self._open_sinks()
         for read, names in splits.items():
             self._reads.append(OpenRead(graph.nodes[read], self._task, dict.fromkeys(names, SplitState())))
@@ -282,12 +282,12 @@ class _LocalJob:
         )
 
     def close(self) -> None:
-        """Let go of everything; what was not committed is not published. The first error counts, later ones are added to it."""
+        """Let go of everything; what was not committed is not published. Of several errors the first counts."""
         errors: list[Exception] = []
         for closing in [read.close for read in self._reads] + [sink.writer.close for sink in self._sinks.values()]:
             try:
                 closing()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever one raises, the others are closed
                 errors.append(error)
         if errors and sys.exc_info()[0] is None:
             raise errors[0]

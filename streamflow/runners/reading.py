@@ -17,17 +17,16 @@ from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, Sp
 def discover(graph: PhysicalGraph, node: PhysicalNode) -> list[str]:
     """A read's splits in the order in which they are to be opened: by the least event time they may hold (rule 2)."""
     assert isinstance(node.work, ReadSplits)
-    try:
-        names = list(node.work.source.splits())
-    except Exception as error:
-        raise named(error, node) from error
     timed = [n.work for n in graph.nodes if isinstance(n.work, SplitTimes) and n.work.read == node.id]
 
     def opens_at(name: str) -> int:
         known = [work.min_time(name) for work in timed]
         return min((MIN_TIME if time is None else time for time in known), default=MIN_TIME)
 
-    return sorted(names, key=opens_at)  # stable: unknown ones first, in the source's order
+    try:
+        return sorted(node.work.source.splits(), key=opens_at)  # stable: unknown ones first, in the source's order
+    except Exception as error:
+        raise named(error, node) from error
 
 
 class OpenRead:

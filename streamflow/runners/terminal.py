@@ -36,7 +36,7 @@ def report(job: Callable[[], JobResult]) -> int:
 
 
 def _prepare_process() -> None:
-    """What a process that runs a job needs: a calm garbage collector, and what the flow logs (`peek`) on standard error."""
+    """A process that runs a job has a calm garbage collector and shows what the flow logs (`peek`)."""
     # Row functions make objects by the million that reference counting frees at once. At the default threshold the
     # collector looks through all of them again and again, which cost stateful row functions a factor of 3.5.
     gc.set_threshold(100_000, 50, 1000)

@@ -166,7 +166,7 @@ class RowsReader:
 
 
 def rows_source(name: str, given: Any, schema: pa.Schema, clock: ManualClock, seed: int) -> RowsSource:
-    """The source that stands in for `name`: rows (dicts or dataclass objects), marks among them, or a table; or `splits` of these."""
+    """The source in place of `name`: of rows (dicts, dataclass objects) and marks, a table, or `splits` of these."""
     parts = given.parts if isinstance(given, Splits) else (given,)
     return RowsSource(schema, tuple(tuple(_pieces(name, part, schema)) for part in parts), clock, seed)
 
@@ -183,9 +183,7 @@ def _pieces(name: str, given: Any, schema: pa.Schema) -> Iterable[Piece]:
     for item in [*given, None]:
         if isinstance(item, WatermarkMark | ClockMark) or item is None:
             if rows:
-                yield from pa.Table.from_pylist(
-                    [_as_dict(name, row, schema) for row in rows], schema=schema
-                ).to_batches()
+                yield from _table(name, [_as_dict(name, row, schema) for row in rows], schema).to_batches()
                 rows = []
             if item is not None:
                 yield item
@@ -193,17 +191,27 @@ def _pieces(name: str, given: Any, schema: pa.Schema) -> Iterable[Piece]:
             rows.append(item)
 
 
+def _table(name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
+        raise SchemaError(f"a row for {name!r} does not fit: {error}", remedy=f"its columns are {columns}") from error
+
+
 def _as_dict(name: str, row: Any, schema: pa.Schema) -> dict[str, Any]:
-    if dataclasses.is_dataclass(row) and not isinstance(row, type):
-        row = dataclasses.asdict(row)
+    if dataclasses.is_dataclass(type(row)):
+        fields = dataclasses.asdict(row)
     elif hasattr(row, "_asdict"):
-        row = row._asdict()
-    unknown = set(row) - set(schema.names)
+        fields = row._asdict()
+    else:
+        fields = dict(row)
+    unknown = set(fields) - set(schema.names)
     if unknown:
         raise SchemaError(
             f"rows for {name!r} have {sorted(unknown)}, which the source does not", remedy=f"it has {schema.names}"
         )
-    return dict(row)
+    return fields
 
 
 def _batches(name: str, table: pa.Table, schema: pa.Schema) -> Iterable[pa.RecordBatch]:
