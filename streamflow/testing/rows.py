@@ -166,7 +166,7 @@ class RowsReader:
 
 
 def rows_source(name: str, given: Any, schema: pa.Schema, clock: ManualClock, seed: int) -> RowsSource:
-    """The source in place of `name`: of rows (dicts, dataclass objects) and marks, a table, or `splits` of these."""
+    """The source that stands in for `name`: of rows (dicts, dataclass objects) and marks, of a table, or of `splits`."""
     parts = given.parts if isinstance(given, Splits) else (given,)
     return RowsSource(schema, tuple(tuple(_pieces(name, part, schema)) for part in parts), clock, seed)
 
