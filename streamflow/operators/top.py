@@ -371,7 +371,8 @@ def _every_pair(times: Int64s, window: SlidingSlices) -> tuple[Int64s | None, In
 def _lowest(codes: Codes, n: int) -> Codes:
     """The n lowest codes, in no order; fewer where there are no more."""
     if n == 1 and len(codes):
-        return codes.min(keepdims=True)
+        lowest: Codes = codes.min(keepdims=True)
+        return lowest
     return codes if len(codes) <= n else np.partition(codes, n - 1)[:n]
 
 
