@@ -1,0 +1,124 @@
+"""Tables for people, JSON for the next run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.files import FileRead
+from benchmarks.nexmark import BARE_SIZE, SIZES, Measured
+from benchmarks.start import Start
+from benchmarks.targets import SPEED_SIZE
+
+_NOISE = 0.8
+"""Ratios of two runs differ by so much on a busy machine."""
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells under one another; the first column left, the others right.
+
+    >>> print(aligned([("query", "M/s"), ("q0", "120.5")]))
+    query    M/s
+    q0     120.5
+    """
+    rows = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def nexmark_header() -> tuple[str, ...]:
+    sizes = [f"{size // 1024}k" for size in SIZES]
+    return ("query", *sizes, "bare 8k", "DuckDB", "x DuckDB 16k", "engine adds at 8k")
+
+
+def nexmark_row(one: Measured) -> tuple[str, ...]:
+    """Million bids a second of CPU time."""
+    speeds = [f"{one.speed(one.engine[size]):.1f}" if size in one.engine else "" for size in SIZES]
+    bare = "" if one.bare is None or one.query.name == "q0" else f"{one.speed(one.bare):.1f}"
+    ratio = f"{one.ratio(SPEED_SIZE):.2f}"
+    return (one.name, *speeds, bare, f"{one.speed(one.duckdb):.1f}", ratio, _added(one))
+
+
+def _added(one: Measured) -> str:
+    if one.added is None or one.added_us is None:
+        return ""
+    return f"{one.added_us:.0f} us" if one.query.stateless else f"{one.added:.0%} ({one.added_us:.0f} us)"
+
+
+def file_rows(reads: Iterable[FileRead]) -> Iterable[tuple[str, ...]]:
+    yield ("source", "M rows/s", "MB/s", "pyarrow M rows/s", "MB/s", "x pyarrow")
+    for one in reads:
+        ours, pyarrows = one.ours.cpu, one.pyarrows.cpu
+        speeds = (one.rows / ours / 1e6, one.megabytes / ours, one.rows / pyarrows / 1e6, one.megabytes / pyarrows)
+        yield (
+            one.name,
+            *(f"{speed:.2f}" if speed < 10 else f"{speed:.0f}" for speed in speeds),
+            f"{pyarrows / ours:.2f}",
+        )
+
+
+def start_rows(starts: Iterable[Start]) -> Iterable[tuple[str, ...]]:
+    yield ("start", "seconds", "at most")
+    for one in starts:
+        yield (one.name, f"{one.seconds:.3f}", "" if one.target is None else f"{one.target:.2f}")
+
+
+def as_json(
+    facts: Mapping[str, str], measured: Sequence[Measured], reads: Sequence[FileRead], starts: Sequence[Start]
+) -> dict[str, Any]:
+    """Everything measured; seconds, rows, megabytes, and the ratios that are compared between runs."""
+    queries = {
+        one.name: {
+            "rows": one.rows,
+            "duckdb": _best(one.duckdb),
+            "engine": {str(size): _best(best) for size, best in one.engine.items()},
+            "bare": None if one.bare is None else {str(BARE_SIZE): _best(one.bare)},
+            "times_duckdb": {str(size): round(one.ratio(size), 3) for size in one.engine},
+        }
+        for one in measured
+    }
+    files = {
+        one.name: {
+            "rows": one.rows,
+            "megabytes": round(one.megabytes, 1),
+            "engine": _best(one.ours),
+            "pyarrow": _best(one.pyarrows),
+            "times_pyarrow": round(one.pyarrows.cpu / one.ours.cpu, 3),
+        }
+        for one in reads
+    }
+    return {
+        "facts": dict(facts),
+        "nexmark": queries,
+        "files": files,
+        "start": {one.name: round(one.seconds, 4) for one in starts},
+    }
+
+
+def _best(best: Any) -> dict[str, float]:
+    return {"cpu": round(best.cpu, 5), "wall": round(best.wall, 5)}
+
+
+def compared(now: Mapping[str, Any], before: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    """The ratios to DuckDB and pyarrow of two runs: these survive a change of machine, absolute speeds do not."""
+    yield ("ratio", "before", "now", "")
+    for part, ratio in (("nexmark", "times_duckdb"), ("files", "times_pyarrow")):
+        for name, measured in now[part].items():
+            was, is_ = (one.get(ratio) for one in (before[part].get(name, {}), measured))
+            if isinstance(is_, dict):
+                was, is_, name = (was or {}).get(str(SPEED_SIZE)), is_.get(str(SPEED_SIZE)), f"{name} x DuckDB"
+            else:
+                name = f"{name} x pyarrow"
+            if was and is_:
+                yield (name, f"{was:.2f}", f"{is_:.2f}", "slower" if is_ < was * _NOISE else "")
+
+
+def save(found: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n")

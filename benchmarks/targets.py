@@ -1,0 +1,45 @@
+"""What must hold in one run: ratios and start-up times. Absolute speeds are reported, never asserted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.nexmark import BARE_SIZE, Measured
+from benchmarks.start import Start
+
+SPEED_SIZE = 16384
+_AS_FAST = {"q5": 3.0, "q7": 2.0, "q12": 1.5}
+"""At least so many times DuckDB's speed."""
+_ADDED = 0.25
+"""What the engine may add to these queries' bare operators."""
+_ADDED_US = 40.0
+"""What it may add to a batch of a query without state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One target: what it says, and whether it is met."""
+
+    text: str
+    met: bool
+
+
+def judge(measured: Sequence[Measured], starts: Sequence[Start]) -> Iterable[Verdict]:
+    for one in measured:
+        if one.keys != "compact":
+            continue
+        if (least := _AS_FAST.get(one.query.name)) is not None:
+            ratio = one.ratio(SPEED_SIZE)
+            text = f"{one.name}: {ratio:.2f} x DuckDB at batches of {SPEED_SIZE}, at least {least} wanted"
+            yield Verdict(text, ratio >= least)
+        if one.query.stateless and (added_us := one.added_us) is not None:
+            text = f"{one.name}: the engine adds {added_us:.0f} us to a batch of {BARE_SIZE}, at most {_ADDED_US:.0f}"
+            yield Verdict(text, added_us <= _ADDED_US)
+        elif (added := one.added) is not None:
+            text = f"{one.name}: the engine adds {added:.0%} to bare operators at {BARE_SIZE}, at most {_ADDED:.0%}"
+            yield Verdict(text, added <= _ADDED)
+    for start in starts:
+        if start.target is not None:
+            text = f"{start.name}: {start.seconds:.2f} s, at most {start.target:.2f} s"
+            yield Verdict(text, start.seconds <= start.target)
