@@ -49,11 +49,11 @@ class OpenRead:
         """Open the reader; what the task says to splits that had ended before."""
         outputs: list[TaskOutput] = []
         self.ended = self._all_ended()
+        if self.ended:  # at once: split after split it would be idle in between, and others would go on without it
+            return self._task.on_read_ended(self.node.id)
         for name, state in self._splits.items():
             if state.ended:
                 outputs += self._task.on_split_ended(self.node.id, name, last=False)
-        if self.ended:
-            return outputs + self._task.on_read_ended(self.node.id)
         if not self._splits:
             return self._task.on_quiet(self.node.id, (), 0)  # no split is idle (rule 3)
         assert isinstance(self.node.work, ReadSplits)

@@ -7,7 +7,13 @@ import pytest
 from streamflow_connectors import memory, parquet
 
 import streamflow as sf
+from streamflow.cluster.checkpoint import SplitState
+from streamflow.engine.task import Send, Task
 from streamflow.errors import Fatal
+from streamflow.operators.events import MAX_TIME, Watermark
+from streamflow.plan.placement import place
+from streamflow.plan.rules import optimise
+from streamflow.runners.reading import OpenRead
 
 
 def test_a_file_that_cannot_be_asked_for_its_first_time_is_an_error_of_its_read(tmp_path: Path) -> None:
@@ -20,3 +26,17 @@ def test_a_file_that_cannot_be_asked_for_its_first_time_is_an_error_of_its_read(
     assert caught.value.step == "rows"
     assert caught.value.location is not None
     assert caught.value.location.file == __file__
+
+
+def test_a_read_whose_splits_had_all_ended_before_a_restart_is_never_idle_but_at_the_end_of_time_at_once() -> None:
+    flow = sf.Flow("restarted")
+    rows = flow.read("rows", memory.Source([], schema=pa.schema({"at": pa.timestamp("us", "UTC")})), event_time="at")
+    rows.window(sf.tumbling("1s")).agg(n=sf.count()).write("out", memory.Sink())
+    graph = place(optimise(flow.graph()), name="restarted", workers=2)
+    [read] = graph.reads()
+    splits = {name: SplitState(times={"rows": 7}, ended=True) for name in ("first", "second")}
+    task = Task(graph, 0, 1, splits={read: {name: state.times for name, state in splits.items()}})
+    opened = OpenRead(graph.nodes[read], task, splits)
+    sent = [output.event for output in opened.start() if isinstance(output, Send)]
+    assert opened.ended
+    assert set(sent) == {Watermark(MAX_TIME)}
