@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from streamflow.engine.watermarks import SplitClock
 from streamflow.errors import DataError
+from streamflow.kernels.arrays import raw_values
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch
 
 
@@ -33,7 +34,7 @@ class SplitEventTime:
                 f"row {row} of a batch from split {split!r} has no event time: {_show(batch, row)}",
                 remedy="filter such rows before with_event_time, or give a default with .fill_null",
             )
-        values = times.view(pa.int64()).to_numpy()
+        values = raw_values(times)
         greatest = int(values.max())
         if greatest == MAX_TIME or int(values.min()) == MIN_TIME:
             raise DataError(

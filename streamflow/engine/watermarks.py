@@ -35,9 +35,12 @@ class Merger:
 
     def update(self, index: int, watermark: Watermark) -> Watermark | None:
         """What the node is to see: the new merged watermark, or None when nothing changed."""
-        self._times[index] = max(self._times[index], watermark.time)
-        self._idle[index] = watermark.idle
-        merged = self._merge() if len(self._times) > 1 else Watermark(self._times[0], watermark.idle)
+        if len(self._times) == 1 and watermark.time >= self.current.time:
+            merged = watermark
+        else:
+            self._times[index] = max(self._times[index], watermark.time)
+            self._idle[index] = watermark.idle
+            merged = self._merge() if len(self._times) > 1 else Watermark(self.current.time, watermark.idle)
         if merged == self.current:
             return None
         self.current = merged

@@ -131,6 +131,8 @@ def top_rows(columns: Sequence[pa.Array], descending: Sequence[bool], n: int, gr
         codes = fixed_codes(columns[0], descending[0])
         if codes is not None:
             rows = np.flatnonzero(codes <= _worst(codes, n, groups))
+            if len(rows) == 1:
+                return rows
             columns = [column.take(pa.array(rows)) for column in columns]
             groups = None if groups is None else groups[rows]
     return rows[_arrange(columns, descending, groups, n)]

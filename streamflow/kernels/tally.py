@@ -53,7 +53,7 @@ def tally(numbers: Int64s | int, keys: npt.NDArray[Any], counts: Int64s | None =
     else:
         table = np.zeros(slots, np.int64)
         np.add.at(table, codes, counts)
-    present = np.flatnonzero(table)
+    present = np.flatnonzero(table > 0)  # of booleans it is several times as fast
     found = table[present]
     if span > 1:
         numbers_, present = np.divmod(present, radix)

@@ -37,8 +37,8 @@ Stage: TypeAlias = Literal["whole", "local", "final"]
 
 HELD = 1 << 16
 """So many rows are gathered before they are cut to the first n."""
-END_FIELD = pa.field("_end", pa.int64())
-START_FIELD = pa.field("_start", pa.int64())
+END_FIELD = pa.field("~end", pa.int64())
+START_FIELD = pa.field("~start", pa.int64())
 
 
 class Ranking:
@@ -97,6 +97,7 @@ class WindowTop:
             raise ValueError(f"{window.column!r}, which bounds the window, is not among the keys {keys}")
         self._keys = keys
         self._window = window
+        self._alone = not keys or (isinstance(window, FinalBound) and keys == (window.column,))  # one top per window
         self._n = n
         self._stage = stage
         self._bounded = isinstance(window, SlidingSlices) and stage == "final"  # rows carry their window's bounds
@@ -176,9 +177,8 @@ class WindowTop:
             ends = window.slice_ids(raw_values(batch.column(window.column)))
         else:
             ends = raw_values(batch.column(self._input_end))
-        alone = not self._keys or (isinstance(window, FinalBound) and self._keys == (window.column,))
         end = int(ends[0])
-        if alone and self._may_leave_out(end) and bool((ends == end).all()):
+        if self._alone and self._may_leave_out(end) and bool((ends == end).all()):
             codes = self._ranking.first_codes(rows)
             if codes is not None:
                 places = self._contenders(rows, codes, None, end)
@@ -244,6 +244,9 @@ class WindowTop:
         """The first n of each (window, key) of rows as they are held, by window."""
         if rows.num_rows < 2:
             return rows
+        ends = raw_values(rows.column(-1))
+        if self._alone and bool((ends == ends[0]).all()):
+            return _take(rows, self._ranking.top(rows, self._n))
         groups = group([rows.column(-1), *self._key_columns(rows)], rows.num_rows)
         return _take(rows, self._ranking.top(rows, self._n, groups.ids))
 
