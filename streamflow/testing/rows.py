@@ -166,7 +166,7 @@ class RowsReader:
 
 
 def rows_source(name: str, given: Any, schema: pa.Schema, clock: ManualClock, seed: int) -> RowsSource:
-    """The source that stands in for `name`: of rows (dicts, dataclass objects) and marks, of a table, or of `splits`."""
+    """The source that stands in for `name`: of rows (dicts, dataclass objects) and marks, a table, or `splits`."""
     parts = given.parts if isinstance(given, Splits) else (given,)
     return RowsSource(schema, tuple(tuple(_pieces(name, part, schema)) for part in parts), clock, seed)
 
@@ -195,8 +195,12 @@ def _table(name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table
     try:
         return pa.Table.from_pylist(rows, schema=schema)
     except (pa.ArrowException, TypeError, OverflowError) as error:
-        columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
-        raise SchemaError(f"a row for {name!r} does not fit: {error}", remedy=f"its columns are {columns}") from error
+        raise _does_not_fit(name, schema, error) from error
+
+
+def _does_not_fit(name: str, schema: pa.Schema, error: Exception) -> SchemaError:
+    columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
+    return SchemaError(f"a row for {name!r} does not fit: {error}", remedy=f"its columns are {columns}")
 
 
 def _as_dict(name: str, row: Any, schema: pa.Schema) -> dict[str, Any]:
@@ -204,8 +208,12 @@ def _as_dict(name: str, row: Any, schema: pa.Schema) -> dict[str, Any]:
         fields = dataclasses.asdict(row)
     elif hasattr(row, "_asdict"):
         fields = row._asdict()
-    else:
+    elif isinstance(row, Mapping):
         fields = dict(row)
+    else:
+        raise UserError(
+            f"a row for {name!r} is a {type(row).__name__}", remedy="give dicts, dataclass objects or named tuples"
+        )
     unknown = set(fields) - set(schema.names)
     if unknown:
         raise SchemaError(
@@ -220,4 +228,11 @@ def _batches(name: str, table: pa.Table, schema: pa.Schema) -> Iterable[pa.Recor
         raise SchemaError(f"the table for {name!r} lacks {sorted(missing)}", remedy=f"give the columns {schema.names}")
     for batch in table.select(schema.names).to_batches():
         if batch.num_rows:
-            yield cast_batch(batch, schema)
+            yield _cast(name, batch, schema)
+
+
+def _cast(name: str, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    try:
+        return cast_batch(batch, schema)
+    except pa.ArrowException as error:
+        raise _does_not_fit(name, schema, error) from error
