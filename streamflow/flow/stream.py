@@ -452,7 +452,7 @@ class Stream:
         for number, column in enumerate(made):
             match column.expr:
                 case terms.RowFunction(returns=Record(fields=fields)) if number < positional:
-                    record = f"#{number}"
+                    record = f"~{number}"
                     hidden.append(Named(record, column.expr))
                     flat += [Named(name, _field_of(record, name)) for name, _ in fields]
                 case _:

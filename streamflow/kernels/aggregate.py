@@ -72,22 +72,22 @@ def result_type(kind: Kind, input_type: pa.DataType | None) -> pa.DataType:
 
 
 def partial_fields(spec: AggregateSpec) -> list[pa.Field]:
-    """The columns of the aggregate's partial, named `<name>.<part>`.
+    """The columns of the aggregate's partial, named `~<name>.<part>`.
 
     >>> [field.name for field in partial_fields(AggregateSpec("mean", "x", pa.int64(), "m"))]
-    ['m.sum0', 'm.sum1', 'm.count']
+    ['~m.sum0', '~m.sum1', '~m.count']
     """
     match spec.kind:
         case "count":
-            return [pa.field(f"{spec.name}.count", pa.int64())]
+            return [pa.field(f"~{spec.name}.count", pa.int64())]
         case "sum":
             return _sum_fields(spec)
         case "mean":
-            return [*_sum_fields(spec), pa.field(f"{spec.name}.count", pa.int64())]
+            return [*_sum_fields(spec), pa.field(f"~{spec.name}.count", pa.int64())]
         case "min" | "max":
-            return [pa.field(f"{spec.name}.{spec.kind}", spec.type)]
+            return [pa.field(f"~{spec.name}.{spec.kind}", spec.type)]
         case "n_unique":
-            return [pa.field(f"{spec.name}.values", pa.list_(spec.type))]
+            return [pa.field(f"~{spec.name}.values", pa.list_(spec.type))]
 
 
 def partial(spec: AggregateSpec, values: pa.Array | None, groups: Groups) -> list[pa.Array]:
@@ -169,9 +169,9 @@ def _sum_fields(spec: AggregateSpec) -> list[pa.Field]:
     if spec.type is None:
         raise ValueError(f"{spec.kind} needs a column")
     if pa.types.is_floating(spec.type):
-        return [pa.field(f"{spec.name}.sum", pa.float64())]
+        return [pa.field(f"~{spec.name}.sum", pa.float64())]
     limbs = 4 if pa.types.is_decimal(spec.type) else 2
-    return [pa.field(f"{spec.name}.sum{limb}", pa.int64()) for limb in range(limbs)]
+    return [pa.field(f"~{spec.name}.sum{limb}", pa.int64()) for limb in range(limbs)]
 
 
 def _sum(values: pa.Array, groups: Groups) -> list[pa.Array]:

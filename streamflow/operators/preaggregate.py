@@ -17,8 +17,8 @@ from streamflow.kernels.tally import tally
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.events import TIME
 
-SLICE = "_slice"
-ROWS = "_rows"
+SLICE = "~slice"
+ROWS = "~rows"
 COALESCED = 1 << 16
 """Rows that are worth a call of the aggregation kernels: small batches wait for one another until there are so many."""
 

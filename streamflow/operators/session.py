@@ -23,7 +23,7 @@ COALESCED = 1 << 16
 SEARCHED = 4
 """From so many open sessions for each new one on, those that it touches are searched for."""
 
-INTERVAL_FIELDS = (pa.field("_start", pa.int64()), pa.field("_end", pa.int64()))
+INTERVAL_FIELDS = (pa.field("~start", pa.int64()), pa.field("~end", pa.int64()))
 
 
 class SessionAggregate:

@@ -12,7 +12,7 @@ from streamflow.kernels.grouping import runs
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
 
-NAMESPACE = "_ns"
+NAMESPACE = "~namespace"
 
 
 class ChunkLog:

@@ -29,9 +29,9 @@ def test_rows_become_one_entry_per_slice_and_key_in_the_order_of_slices() -> Non
     reduced = rows.reduce(columns)
     assert reduced.slices.tolist() == [-1, 0, 2]
     assert {number: chunk.to_pylist() for number, chunk in reduced.by_slice(layout.schema)} == {
-        -1: [{"k": 1.0, "top.max": 4}],
-        0: [{"k": 0.0, "top.max": 3}],
-        2: [{"k": 1.0, "top.max": 1}],
+        -1: [{"k": 1.0, "~top.max": 4}],
+        0: [{"k": 0.0, "~top.max": 3}],
+        2: [{"k": 1.0, "~top.max": 1}],
     }
 
 

@@ -37,7 +37,7 @@ class Fed:
         result: Counter[int] = Counter()
         for chunk in self.partials.of_window(window):
             for row in chunk.to_pylist():
-                result[row["k"]] += row["n.count"]
+                result[row["k"]] += row["~n.count"]
         return result
 
 

@@ -394,7 +394,7 @@ def test_a_partial_holds_rows_until_their_slice_ends_and_sends_them_before_the_w
     assert list(partial.on_watermark(Watermark(1))) == [Watermark(1)]
     sent, watermark = partial.on_watermark(Watermark(2))
     assert isinstance(sent, pa.RecordBatch)
-    assert sent.column("_rows").to_pylist() == [2, 1]
+    assert sent.column("~rows").to_pylist() == [2, 1]
     assert sent.column("_time").view(pa.int64()).to_pylist() == [1, 5]
     assert watermark == Watermark(2)
 
@@ -404,7 +404,7 @@ def test_a_partial_sends_rows_of_slices_that_are_over_at_once() -> None:
     list(partial.on_watermark(Watermark(2)))
     (sent,) = partial.on_batch(0, simple([(1, "late"), (1, "late")]))
     assert isinstance(sent, pa.RecordBatch)
-    assert sent.column("_rows").to_pylist() == [2]
+    assert sent.column("~rows").to_pylist() == [2]
     assert partial.late == 0
 
 

@@ -142,16 +142,17 @@ def test_hot_items_on_three_workers(tmp_path: Path) -> None:
             │                         _time: timestamp[us, tz=UTC]
             │             state       the greatest event time of each split
          3  after bids    filter col('price') > 100                                                       script.py:14
-         4  after bids    project auction, price, #1=col('price') * 0.908                                 script.py:15
-            │             columns     auction: int64, price: int64, #1: double, _time: timestamp[us, tz=UTC]
-         5  counts        partial aggregate bids=count(), top=col('price').max(), mean=col('#1').mean()   script.py:15
+         4  after bids    project auction, price, ~1=col('price') * 0.908                                 script.py:15
+            │             columns     auction: int64, price: int64, ~1: double, _time: timestamp[us, tz=UTC]
+         5  counts        partial aggregate bids=count(), top=col('price').max(), mean=col('~1').mean()   script.py:15
                             by auction in sliding 10s every 2s (shared slices)
-                          columns     auction: int64, bids.count: int64, top.max: int64, mean.sum: double,
-                                      mean.count: int64, _slice: int64, _rows: int64, _time: timestamp[us, tz=UTC]
+                         columns     auction: int64, ~bids.count: int64, ~top.max: int64, ~mean.sum: double,
+                                     ~mean.count: int64, ~slice: int64, ~rows: int64,
+                                     _time: timestamp[us, tz=UTC]
 
         stage 2: 3 tasks, one on each worker
             from 5 counts, exchanged by auction
-         6  counts        final aggregate bids=count(), top=col('price').max(), mean=col('#1').mean() by  script.py:15
+         6  counts        final aggregate bids=count(), top=col('price').max(), mean=col('~1').mean() by  script.py:15
             │               auction in sliding 10s every 2s (shared slices)
             │             columns     auction: int64, window_start: timestamp[us, tz=UTC],
             │                         window_end: timestamp[us, tz=UTC], bids: int64, top: int64, mean: double,

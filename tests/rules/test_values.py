@@ -50,7 +50,7 @@ def reading_task(flow: sf.Flow, *splits_: str) -> tuple[Task, pa.Schema]:
 def rows_sent(outputs: list[Any]) -> int:
     """How many of the user's rows the partials stand for."""
     events = [o.event for o in outputs if isinstance(o, Send) and isinstance(o.event, pa.RecordBatch)]
-    return sum(sum(batch.column("_rows").to_pylist()) for batch in events)
+    return sum(sum(batch.column("~rows").to_pylist()) for batch in events)
 
 
 # -- 14. Partial aggregation is invisible
@@ -217,7 +217,7 @@ def test_16_keys_are_equal_as_in_sql(name: str, how: str, workers: int) -> None:
     schema = pa.schema([("k", keys.type), ("t", TIME)])
     flow = sf.Flow("keys")
     rows = flow.read("rows", memory.Source(schema.empty_table()), event_time="t").key_by("k")
-    windows = {"tumbling": sf.tumbling("10s"), "session": sf.session("10s")}
+    windows: dict[str, Any] = {"tumbling": sf.tumbling("10s"), "session": sf.session("10s")}
     (rows.window(windows[how]) if how in windows else rows).agg(n=sf.count()).write("out", memory.Sink())
     parts = [
         pa.table([keys.slice(i, 1), pa.array([5], pa.int64()).cast(TIME)], schema=schema) for i in range(len(keys))
@@ -260,14 +260,14 @@ def test_16_text_compares_by_its_bytes(table: Table, flow: Flow) -> None:
 def test_16_an_integer_sum_that_overflows_is_an_error_that_names_the_step(
     table: Table, flow: Flow, values: list[int], how: str, workers: int
 ) -> None:
-    windows = {"tumbling": sf.tumbling("10s"), "session": sf.session("10s")}
+    windows: dict[str, Any] = {"tumbling": sf.tumbling("10s"), "session": sf.session("10s")}
 
     def steps(rows: sf.Stream) -> sf.Stream:
         keyed = rows.key_by("k")
         return (keyed.window(windows[how]) if how in windows else keyed).agg(v=col("v").sum()).step("total")
 
     given = splits(*(table([("a", value, 5)]) for value in values))
-    with pytest.raises(Exception, match="overflow|does not fit|int64") as caught:
+    with pytest.raises(Exception, match="does not fit") as caught:
         sf.testing.run(flow(steps), {"rows": given}, workers=workers)
     assert isinstance(caught.value, StreamflowError)
     assert caught.value.step == "total"

@@ -92,5 +92,5 @@ def test_without_keys_all_rows_are_in_one_group() -> None:
 
 
 def test_the_namespace_column_is_its_own() -> None:
-    with pytest.raises(ValueError, match="_ns"):
-        ChunkLog((), pa.schema({"_ns": pa.int64()}))
+    with pytest.raises(ValueError, match="~namespace"):
+        ChunkLog((), pa.schema({"~namespace": pa.int64()}))

@@ -17,7 +17,7 @@ def plain_aggregates(graph: Graph) -> Graph:
     """Compute arguments before, arithmetic between aggregates after, so that operators see `kind(column)` only.
 
     Before: aggregate(mean = (price * 0.908).mean() + 1)
-    After:  project(key, #0 = price * 0.908) -> aggregate(#0 = mean(#0)) -> project(key, mean = #0 + 1)
+    After:  project(key, ~0 = price * 0.908) -> aggregate(~0 = mean(~0)) -> project(key, mean = ~0 + 1)
 
     The projection before also leaves out every column that no aggregate needs.
     """
@@ -40,7 +40,7 @@ def _plain(node: Aggregate) -> Node:
     simple: dict[AggregateCall, str] = {}
     direct = {named.expr: named.name for named in node.aggregates if isinstance(named.expr, AggregateCall)}
     for index, call in enumerate(calls):
-        simple[call] = direct.get(call, f"#{index}")
+        simple[call] = direct.get(call, f"~{index}")
     aggregates = tuple(
         Named(
             simple[call], AggregateCall(call.kind, None if call.argument is None else Column(arguments[call.argument]))
@@ -64,7 +64,7 @@ def _argument_columns(calls: list[AggregateCall], taken: set[str]) -> dict[Expr,
             case Column(name):
                 names[call.argument] = name
             case expr:
-                names.setdefault(expr, f"#{len(names)}")
+                names.setdefault(expr, f"~{len(names)}")
     return names
 
 
