@@ -77,15 +77,21 @@ class Compute(Stateless):
     Columns of `schema` beyond these (`_time`, `_change`) are the batch's own.
     """
 
-    __slots__ = ("_columns", "_schema")
+    __slots__ = ("_columns", "_picked", "_schema")
 
     def __init__(self, columns: Sequence[tuple[str, Evaluate | int]], schema: pa.Schema) -> None:
         super().__init__()
         hidden = schema.names[len(columns) :]
         self._columns: list[Evaluate | int | str] = [*(column for _, column in columns), *hidden]
+        picked = [column for column in self._columns if isinstance(column, int | str)]
+        self._picked = picked if len(picked) == len(self._columns) else None
         self._schema = schema
 
     def on_batch(self, port: int, batch: pa.RecordBatch) -> Iterable[Output]:
+        if self._picked is not None:
+            picked = batch.select(self._picked)  # a tenth of the cost, but it keeps the names
+            if picked.schema.equals(self._schema):
+                return (picked,)
         columns = [batch.column(c) if isinstance(c, int | str) else c(batch) for c in self._columns]
         return (pa.RecordBatch.from_arrays(columns, schema=self._schema),)
 

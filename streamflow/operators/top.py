@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.grouping import group
-from streamflow.kernels.ordering import LAST, Codes, fixed_codes, top_rows
+from streamflow.kernels.ordering import LAST, Codes, fixed_codes, no_later, top_rows
 from streamflow.kernels.sessions import merge_intervals
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.base import Output
@@ -52,10 +52,17 @@ class Ranking:
             chain.append((TIME, False))
         self._places = [schema.get_field_index(column) for column, _ in chain]
         self._descending = [descending for _, descending in chain]
+        self.has_codes = fixed_codes(pa.array([], schema.field(chain[0][0]).type), False) is not None
 
-    def first_codes(self, rows: pa.RecordBatch) -> Codes | None:
-        """See `streamflow.kernels.ordering.fixed_codes`, of the column that decides first."""
-        return fixed_codes(rows.column(self._places[0]), self._descending[0])
+    def first_codes(self, rows: pa.RecordBatch) -> Codes:
+        """See `streamflow.kernels.ordering.fixed_codes`, of the column that decides first, where it `has_codes`."""
+        codes = fixed_codes(rows.column(self._places[0]), self._descending[0])
+        assert codes is not None
+        return codes
+
+    def no_later(self, rows: pa.RecordBatch, code: np.uint64) -> Bools:
+        """See `streamflow.kernels.ordering.no_later`, of the column that decides first."""
+        return no_later(rows.column(self._places[0]), self._descending[0], code)
 
     def top(self, rows: pa.RecordBatch, n: int, groups: Int64s | None = None) -> Int64s:
         """See `streamflow.kernels.ordering.top_rows`."""
@@ -178,11 +185,9 @@ class WindowTop:
         else:
             ends = raw_values(batch.column(self._input_end))
         end = int(ends[0])
-        if self._alone and self._may_leave_out(end) and bool((ends == end).all()):
-            codes = self._ranking.first_codes(rows)
-            if codes is not None:
-                places = self._contenders(rows, codes, None, end)
-                return places, ends[places]
+        if self._alone and self._ranking.has_codes and self._may_leave_out(end) and bool((ends == end).all()):
+            places = self._contenders(rows, None, end)
+            return places, ends[places]
         return None, ends
 
     def _pairs_by_window(
@@ -195,15 +200,14 @@ class WindowTop:
         low, high = int(times.min()), int(times.max())
         first = window.windows_of(window.slice_of(low)).start
         stop = window.windows_of(window.slice_of(high)).stop
-        codes = self._ranking.first_codes(rows) if stop - first <= 16 + window.size // window.every else None
-        if codes is None:
+        if stop - first > 16 + window.size // window.every or not self._ranking.has_codes:
             return None
         places, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for number in range(first, stop):
             start, end = window.window_bounds(number)
             inside = None if start <= low and high < end else (times >= start) & (times < end)
             if self._may_leave_out(end):
-                found = self._contenders(rows, codes, inside, end)
+                found = self._contenders(rows, inside, end)
             else:
                 found = np.arange(len(times)) if inside is None else np.flatnonzero(inside)
             places.append(found)
@@ -214,22 +218,26 @@ class WindowTop:
         """Rows of a window that is closed are all needed, to be counted or sent on."""
         return self._progress.settled and end > self._progress.watermark
 
-    def _contenders(self, rows: pa.RecordBatch, codes: Codes, inside: Bools | None, end: int) -> Int64s:
+    def _contenders(self, rows: pa.RecordBatch, inside: Bools | None, end: int) -> Int64s:
         """The rows inside a window that are not worse, by the first column, than n others of it."""
-        best = self._best.get(end)
-        if best is None or len(best) < self._n:  # no row can be left out yet: what is the n-th here?
+        known = self._best.get(end)
+        if known is None or len(known) < self._n:
+            codes = self._ranking.first_codes(rows)
             near = codes if inside is None else codes[inside]
-            best = _lowest(near if best is None else np.concatenate([best, near]), self._n)
-        mask = codes <= (best.max() if len(best) == self._n else LAST)
+            best = _lowest(near if known is None else np.concatenate([known, near]), self._n)
+            mask = codes <= (best.max() if len(best) == self._n else LAST)
+        else:
+            best = known
+            mask = self._ranking.no_later(rows, best.max())
         if inside is not None:
             mask &= inside
         places = np.flatnonzero(mask)
         if not len(places):
             return places
-        if end in self._best:
-            near = codes[places]
-            best = _lowest(np.concatenate([self._best[end], near]), self._n)
-            places = places[near <= best.max()] if len(best) == self._n else places
+        if best is known:
+            near = self._ranking.first_codes(_take(rows, places))
+            best = _lowest(np.concatenate([known, near]), self._n)
+            places = places[near <= best.max()]
         self._best[end] = best
         if len(places) > 4 * self._n + 64:
             places = places[self._ranking.top(_take(rows, places), self._n)]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamflow.kernels.ordering import fixed_codes, order, packed_argsort, top_rows
+from streamflow.kernels.ordering import fixed_codes, no_later, order, packed_argsort, top_rows
 
 NAN = float("nan")
 FLOATS = st.sampled_from([None, NAN, math.inf, -math.inf, 0.0, -0.0, 1.5, -1.5, 5e-324, 1.7e308])
@@ -135,3 +135,17 @@ def test_a_type_without_an_order_is_refused_by_name() -> None:
 def test_n_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         top_rows([pa.array([1])], [False], 0)
+
+
+@pytest.mark.parametrize("type_", [pa.int64(), pa.uint64(), pa.int8(), pa.float64(), pa.timestamp("us", "UTC")])
+@pytest.mark.parametrize("descending", [False, True])
+@given(data=st.data())
+def test_rows_that_come_no_later_are_those_of_no_greater_code(
+    type_: pa.DataType, descending: bool, data: st.DataObject
+) -> None:
+    drawn = COLUMNS.get(type_, INTS.filter(lambda value: value is None or abs(value) < 2))
+    column = pa.array(data.draw(st.lists(drawn, min_size=1, max_size=8)), type_)
+    codes = fixed_codes(column, descending)
+    assert codes is not None
+    for code in codes:
+        assert no_later(column, descending, code).tolist() == (codes <= code).tolist()
