@@ -7,7 +7,7 @@ through one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -19,7 +19,7 @@ Position: TypeAlias = "int | str | Mapping[str, int | str]"
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to read now; poll again after `seconds`, or as soon as `fileno` is readable."""
+    """All open splits were asked and have nothing; poll again after `seconds`, or as soon as `fileno` is readable."""
 
     seconds: float
     fileno: int | None = None
@@ -52,6 +52,15 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Release files and connections. Called once, also after an error."""
+        ...
+
+
+@runtime_checkable
+class QuietReader(Reader, Protocol):
+    """A capability: says which splits have nothing while others have. Only such splits can become idle beside busy ones."""
+
+    def quiet(self) -> Collection[str]:
+        """The splits that the last `poll` asked and that had nothing; never one that it did not ask (rule 4)."""
         ...
 
 

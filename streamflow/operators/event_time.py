@@ -45,11 +45,12 @@ class SetEventTime:
         latest = _check(times, batch)
         columns = [times if field.name == TIME else batch.column(field.name) for field in self._schema]
         yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        before = self._watermark()
+        before = Watermark(self._watermark(), self._idle)
         self._greatest.time = max(self._greatest.time, latest)
         self._idle = False
-        if self._watermark() > before:
-            yield Watermark(self._watermark())
+        now = Watermark(self._watermark())
+        if now != before:  # risen, or awake again: downstream must wait for this input from here on
+            yield now
 
     def on_watermark(self, watermark: Watermark) -> Iterable[Output]:
         if watermark.time == MAX_TIME:

@@ -8,6 +8,7 @@ from functools import partial
 import pyarrow as pa
 
 from streamflow.connect.source import FilterableSource, ProjectableSource, Source, TimedSource
+from streamflow.errors import UserError
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.base import Operator
@@ -147,6 +148,13 @@ class _Builder:
         evaluate = compile_expr(node.event_time, schema_in)
         label = f"event time {show(node.event_time)}"
         if not node.per_split:
+            if node.watermark.idle is not None:
+                raise UserError(
+                    "idle= counts the time in which a split has nothing to read, and here no split is known",
+                    step=self._step_above([Edge(upstream)]),
+                    location=node.location,
+                    remedy="give idle= to the watermark of the read",
+                )
             make = partial(SetEventTime, evaluate, node.watermark.bound, schema)
             return self._add(node, label, schema, Run(make), [Edge(upstream)])
         read = upstream

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from streamflow.cluster.checkpoint import SplitState
 from streamflow.connect.canonical import cast_batch
-from streamflow.connect.source import Ended, Reader, Wait, WatermarkedReader
+from streamflow.connect.source import Ended, QuietReader, Reader, Wait, WatermarkedReader
 from streamflow.engine.task import Task, TaskOutput, named
 from streamflow.operators.events import MIN_TIME
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, SplitTimes
@@ -44,6 +44,7 @@ class OpenRead:
         self.wakes_at: int | None = None
         self._reader: Reader | None = None
         self._watermarked: WatermarkedReader | None = None  # the same reader, if it is one: slow to ask at each poll
+        self._asked: QuietReader | None = None
 
     def start(self) -> list[TaskOutput]:
         """Open the reader; what the task says to splits that had ended before."""
@@ -62,6 +63,7 @@ class OpenRead:
         except Exception as error:
             raise named(error, self.node) from error
         self._watermarked = self._reader if isinstance(self._reader, WatermarkedReader) else None
+        self._asked = self._reader if isinstance(self._reader, QuietReader) else None
         return outputs
 
     def _opened(self) -> list[str]:
@@ -88,15 +90,15 @@ class OpenRead:
                 return self._on_ended(split)
             case Wait(seconds):
                 self.wakes_at = now + int(seconds * 1e6)
-                return self._watermarks() + self._task.on_quiet(self.node.id, self._unfinished, now)
+                quiet = self._unfinished if self._asked is None else self._asked.quiet()
+                return self._watermarks() + self._task.on_quiet(self.node.id, quiet, now)
             case batches:
                 outputs: list[TaskOutput] = []
                 for split, batch in batches:
                     if batch.num_rows:
                         outputs += self._task.on_rows(self.node.id, split, self._canonical(batch))
-                if not self._bounded:
-                    quiet = self._unfinished - {split for split, _ in batches}
-                    outputs += self._task.on_quiet(self.node.id, quiet, now)
+                if self._asked is not None:
+                    outputs += self._task.on_quiet(self.node.id, self._asked.quiet(), now)
                 return outputs + self._watermarks()
 
     def _canonical(self, batch: pa.RecordBatch) -> pa.RecordBatch:

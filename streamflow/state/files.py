@@ -1,6 +1,7 @@
 """A snapshot as one Arrow IPC file in bytes: what a checkpoint stores of a container.
 
-Any Arrow tool reads it. The schema's metadata `streamflow.snapshot` is JSON: a checksum, the format version, the rows'
+Any Arrow tool reads it. The schema's metadata `streamflow.snapshot` is JSON: a checksum, the versions of the format
+and of the key hash (rule 19), the rows'
 offsets per key group and the container's own meta. The checksum is the CRC-32 of the whole file with zeros in place of
 its own digits, which stand in the file twice: in the schema at the front and in the footer. So a damaged file is told
 from a sound one before anything in it is believed.
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.errors import Fatal
+from streamflow.kernels.hashing import HASH_VERSION
 from streamflow.state.container import Snapshot
 
 FORMAT_VERSION = 1
@@ -37,6 +39,7 @@ def encode(snapshot: Snapshot) -> bytes:
     header = {
         "checksum": _ZEROS.decode(),
         "format_version": FORMAT_VERSION,
+        "hash_version": HASH_VERSION,
         "offsets": snapshot.offsets.tolist(),
         "meta": dict(sorted(snapshot.meta.items())),
     }
@@ -66,6 +69,11 @@ def decode(data: bytes | pa.Buffer) -> Snapshot:
     if header["format_version"] != FORMAT_VERSION:
         raise Fatal(
             f"the snapshot has format version {header['format_version']}, this streamflow reads {FORMAT_VERSION}",
+            remedy="run it with the version of streamflow that wrote it",
+        )
+    if header["hash_version"] != HASH_VERSION:
+        raise Fatal(
+            f"the snapshot's rows are grouped by version {header['hash_version']} of the key hash, not {HASH_VERSION}",
             remedy="run it with the version of streamflow that wrote it",
         )
     offsets = np.array(header["offsets"], dtype=np.int64)

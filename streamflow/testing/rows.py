@@ -101,6 +101,7 @@ class RowsReader:
         self._due = dict.fromkeys(splits, 0)
         self._polled = source.clock.monotonic()
         self._open = list(splits)
+        self._quiet: list[str] = []
         for name, position in self._at.items():
             self._replay_marks(name, position)
 
@@ -121,6 +122,7 @@ class RowsReader:
 
     def poll(self, max_rows: int) -> PollResult:
         now = self._source.clock.monotonic()
+        self._quiet = [split for split in self._open if self._due[split] > self._polled]
         if now > self._polled:
             self._polled = now
             return Wait(0.0)
@@ -154,6 +156,9 @@ class RowsReader:
 
     def watermark(self, split: str) -> int | None:
         return self._marks.get(split)
+
+    def quiet(self) -> list[str]:
+        return self._quiet
 
     def positions(self) -> Mapping[str, Position]:
         return dict(self._at)
