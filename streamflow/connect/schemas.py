@@ -53,7 +53,7 @@ def is_record(described: object) -> bool:
     )
 
 
-def _fields(record: object) -> dict[str, pa.DataType]:
+def _fields(record: Any) -> dict[str, pa.DataType]:
     if not is_record(record):
         raise SchemaError(
             f"{record!r} describes no columns",
@@ -63,10 +63,10 @@ def _fields(record: object) -> dict[str, pa.DataType]:
         hints = typing.get_type_hints(record, include_extras=True)
     except NameError as error:
         raise SchemaError(
-            f"a field type of {record.__qualname__} is unknown: {error}",  # type: ignore[attr-defined]
+            f"a field type of {record.__qualname__} is unknown: {error}",
             remedy="define or import the types of its fields at the top of the module",
         ) from error
-    return {name: _arrow_type(hint, f"{record.__qualname__}.{name}") for name, hint in hints.items()}  # type: ignore[attr-defined]
+    return {name: _arrow_type(hint, f"{record.__qualname__}.{name}") for name, hint in hints.items()}
 
 
 def _arrow_type(hint: Any, where: str) -> pa.DataType:

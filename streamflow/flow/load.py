@@ -12,6 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import update_wrapper
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -94,7 +95,5 @@ def _checked(function: Callable[..., Any], target: str) -> BuildFunction:
             )
         return flow
 
-    build.__wrapped__ = function  # type: ignore[attr-defined]  # signature() reads the parameters of the user's function
-    build.__doc__ = function.__doc__
-    build.__name__ = getattr(function, "__name__", "build")
-    return build
+    # signature() finds the parameters of the user's function through `__wrapped__`
+    return update_wrapper(build, function, assigned=("__doc__", "__name__"), updated=())

@@ -123,15 +123,18 @@ def _scalars_to_python(array: pa.Array, wanted: pa.DataType, integer: bool) -> l
 
 def _plain_to_python(array: pa.Array) -> list[Any]:
     if array.null_count == 0 and (pt.is_integer(array.type) or pt.is_floating(array.type)):
-        return array.to_numpy().tolist()  # type: ignore[no-any-return]
-    return array.to_pylist()  # type: ignore[no-any-return]
+        numbers: list[Any] = array.to_numpy().tolist()
+        return numbers
+    values: list[Any] = array.to_pylist()
+    return values
 
 
 def _times_to_python(array: pa.Array) -> list[Any]:
     """Aware datetimes as the epoch plus a timedelta: 13 M/s, where Arrow's own conversion gives 0.3."""
     type_ = array.type
     if not pt.is_timestamp(type_):
-        return array.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
+        times: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
+        return times
     since = array.view(pa.duration("us")).to_numpy(zero_copy_only=False).tolist()
     try:
         if array.null_count == 0:

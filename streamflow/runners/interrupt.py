@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Interrupt:
@@ -16,12 +17,12 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: dict[int, signal.Handlers | None] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._on_signal)  # type: ignore[assignment]
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(

@@ -68,7 +68,8 @@ def expected(kind: Kind, type_: pa.DataType, values: list[Any]) -> Any:
 def plain(array: pa.Array) -> list[Any]:
     if pa.types.is_temporal(array.type):
         array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
-    return array.to_pylist()  # type: ignore[no-any-return]
+    listed: list[Any] = array.to_pylist()
+    return listed
 
 
 def assert_same(actual: Any, wanted: Any) -> None:

@@ -27,7 +27,8 @@ def numbers(values: list[Any], type_: pa.DataType) -> compute.Numbers:
 def back(result: compute.Numbers, type_: pa.DataType, rows: int) -> list[Any]:
     array = store(result, type_, rows)
     array.validate(full=True)
-    return array.to_pylist()  # type: ignore[no-any-return]
+    listed: list[Any] = array.to_pylist()
+    return listed
 
 
 def test_float_order_is_that_of_sql() -> None:

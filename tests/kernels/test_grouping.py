@@ -69,7 +69,8 @@ def test_rows_are_together_iff_all_their_keys_are_equal(keys: list[pa.Array], sk
 def values(key: pa.Array) -> list[Any]:
     if pa.types.is_temporal(key.type):
         key = key.view(pa.int32() if key.type.bit_width == 32 else pa.int64())
-    return key.to_pylist()  # type: ignore[no-any-return]
+    listed: list[Any] = key.to_pylist()
+    return listed
 
 
 @given(st.lists(st.tuples(INT64, st.sampled_from("abc")), min_size=1))

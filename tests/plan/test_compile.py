@@ -161,7 +161,8 @@ def evaluate(expr: Expr, batch: pa.RecordBatch) -> list[Any] | None:
     result.validate(full=True)
     assert result.type == type_of(expr.node, batch.schema)
     assert len(result) == batch.num_rows
-    return result.to_pylist()  # type: ignore[no-any-return]
+    listed: list[Any] = result.to_pylist()
+    return listed
 
 
 def same(a: Sequence[Any] | None, b: Sequence[Any] | None) -> bool:
