@@ -1,4 +1,4 @@
-"""Names that the examples of the flow API use."""
+"""What all tests share: no deadline for Hypothesis, for machines are shared, and names for the flow API's examples."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 from streamflow_connectors import memory
 
 import streamflow as sf
+
+settings.register_profile("streamflow", deadline=None)
+settings.load_profile("streamflow")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import select
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -25,8 +27,9 @@ class SystemClock:
     def wall(self) -> int:
         return time.time_ns() // 1000
 
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+    def wait(self, filenos: Sequence[int], seconds: float) -> list[int]:
+        """Until one of the descriptors can be read, at most so long; those that can."""
+        return select.select(filenos, (), (), seconds)[0]
 
 
 class ManualClock:

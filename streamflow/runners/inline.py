@@ -27,10 +27,9 @@ from streamflow.cluster.coordinator import (
     assign,
 )
 from streamflow.engine.clock import ManualClock
-from streamflow.engine.task import Aligned, Channel, Finished, Send, Task, TaskOutput, Write
+from streamflow.engine.task import Aligned, Channel, Finished, Send, Task, TaskOutput, Wrap, Write
 from streamflow.errors import EngineError
 from streamflow.kernels.hashing import groups_of_worker
-from streamflow.operators.base import Operator
 from streamflow.operators.events import Event
 from streamflow.plan.physical import PhysicalGraph
 from streamflow.runners.reading import OpenRead, discover
@@ -51,7 +50,7 @@ class InlineJob:
         checkpoint: Checkpoint | None = None,
         clock: ManualClock | None = None,
         max_rows: int = 16_384,
-        wrap: type[Operator] | None = None,
+        wrap: Wrap | None = None,
     ) -> None:
         self._graph = graph
         self._rng = random.Random(seed)
@@ -74,11 +73,12 @@ class InlineJob:
             key_groups=graph.key_groups,
             first=1 if checkpoint is None else checkpoint.number + 1,
         )
+        self._unfinished = {(worker, stage) for worker in range(graph.workers) for stage in range(graph.stages)}
         self._deploy(checkpoint, wrap)
 
     # -- deployment
 
-    def _deploy(self, checkpoint: Checkpoint | None, wrap: type[Operator] | None) -> None:
+    def _deploy(self, checkpoint: Checkpoint | None, wrap: Wrap | None) -> None:
         workers = self._graph.workers
         assigned = [self._assignment(worker, checkpoint) for worker in range(workers)]
         parts = {} if checkpoint is None else {a: [decode(d) for d in ds] for a, ds in checkpoint.state.items()}
@@ -168,7 +168,8 @@ class InlineJob:
                 case Aligned(barrier):
                     self._acknowledge(worker, stage, barrier.checkpoint)
                 case Finished():
-                    pass
+                    self._unfinished.discard((worker, stage))
+                    self.finished = not self._unfinished
                 case other:
                     assert_never(other)
 
@@ -191,7 +192,8 @@ class InlineJob:
                 case Commit(checkpoint):
                     self._commit(checkpoint)
                 case Finish():
-                    self.finished = True
+                    for worker in range(self._graph.workers):
+                        self._carry_out(worker, 0, self._tasks[worker, 0].on_end())
                 case other:
                     assert_never(other)
 

@@ -11,7 +11,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeAlias, assert_never
+from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 
 from streamflow.cluster.checkpoint import SplitState
 from streamflow.cluster.coordinator import (
@@ -31,8 +31,9 @@ from streamflow.connect.sink import Committable, SinkContext, TransactionalSink,
 from streamflow.engine.clock import SystemClock
 from streamflow.engine.task import Aligned, Finished, Send, Task, TaskOutput, Write, named
 from streamflow.errors import EngineError, UserError
+from streamflow.flow.calls import later_keyword
 from streamflow.flow.flow import Flow
-from streamflow.flow.parameters import check_arguments, parse_arguments
+from streamflow.flow.parameters import check_arguments, describe, parse_arguments
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode
 from streamflow.plan.placement import place
@@ -56,7 +57,7 @@ def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
 
     Ctrl-C stops it cleanly: a bounded job publishes nothing, an unbounded one what it has so far. Raises UserError when
     the flow is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails;
-    then nothing is published by transactional sinks.
+    then transactional sinks publish nothing. (Of several sinks, those committed before one that fails to commit stay.)
 
     >>> import pyarrow as pa, streamflow as sf
     >>> from streamflow_connectors import memory
@@ -68,6 +69,9 @@ def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
     >>> out.table().to_pylist()
     [{'n': 20}]
     """
+    known = () if isinstance(flow, Flow) else [parameter.name for parameter in describe(flow)]
+    if later := later_keyword("run", (name for name in parameters if name not in known)):
+        raise later
     if isinstance(flow, Flow):
         if parameters:
             raise UserError("a finished Flow takes no parameters", remedy="give sf.run the build function")
@@ -203,7 +207,11 @@ class _LocalJob:
         """Until the next reader wants to be polled; short enough to see Ctrl-C and show progress."""
         waiting = [read.wakes_at for read in self._reads if not read.ended and read.wakes_at is not None]
         if not self._finished:
-            self._clock.sleep(min(0.1, max(0.0, (min(waiting, default=now + 100_000) - now) / 1e6)))
+            seconds = min(0.1, max(0.0, (min(waiting, default=now + 100_000) - now) / 1e6))
+            ready = self._clock.wait([read.fileno for read in self._reads if read.fileno is not None], seconds)
+            for read in self._reads:
+                if read.fileno in ready:
+                    read.wakes_at = None
 
     def _report_end(self, read: OpenRead) -> None:
         if read.ended:
@@ -221,7 +229,7 @@ class _LocalJob:
                 case Aligned(barrier):
                     self._prepare(barrier)
                 case Finished():
-                    pass
+                    self._finished = True
                 case Send():
                     raise EngineError("a task of one worker has nobody to send to")
                 case other:
@@ -239,7 +247,7 @@ class _LocalJob:
                     self._commit()
                     self._tell(Committed(checkpoint.number))
                 case Finish():
-                    self._finished = True
+                    self._carry_out(self._task.on_end())
                 case other:
                     assert_never(other)
 
@@ -250,11 +258,10 @@ class _LocalJob:
         self._tell(Acknowledged(0, 0, barrier.checkpoint, {}))
 
     def _commit(self) -> None:
-        """Phase two."""
+        """Phase two. A sink that fails here stops the job; those that were committed before it stay published."""
         for sink in self._sinks.values():
             if isinstance(sink.work.sink, TransactionalSink):
-                committer = sink.work.sink.committer(self._job)
-                self._at_sink(sink, committer.commit, sink.prepared)
+                self._at_sink(sink, _publish, sink.work.sink, self._job, sink.prepared)
                 sink.prepared = []
         for read in self._reads:
             read.committed()
@@ -293,9 +300,13 @@ class _LocalJob:
             raise errors[0]
 
 
+def _publish(sink: TransactionalSink, job: str, prepared: Sequence[Committable]) -> None:
+    sink.committer(job).commit(prepared)
+
+
 def _prepare(sink: _OpenSink, barrier: Barrier) -> None:
     if isinstance(sink.work.sink, TransactionalSink):
-        writer: TransactionalWriter = sink.writer  # type: ignore[assignment]
+        writer = cast("TransactionalWriter", sink.writer)  # by the sink's contract
         sink.prepared += writer.prepare(barrier.checkpoint, final=barrier.final)
     else:
         sink.writer.flush()

@@ -42,6 +42,7 @@ class OpenRead:
         self._unfinished = {name for name, state in splits.items() if not state.ended}
         self.ended = False
         self.wakes_at: int | None = None
+        self.fileno: int | None = None
         self._reader: Reader | None = None
         self._watermarked: WatermarkedReader | None = None  # the same reader, if it is one: slow to ask at each poll
         self._asked: QuietReader | None = None
@@ -80,7 +81,7 @@ class OpenRead:
     def poll(self, max_rows: int, now: int) -> list[TaskOutput]:
         """One poll at `now` (monotonic, microseconds) of a read that `can_poll`, and all that follows in this task."""
         assert self._reader is not None
-        self.wakes_at = None
+        self.wakes_at = self.fileno = None
         try:
             result = self._reader.poll(max_rows)
         except Exception as error:
@@ -88,8 +89,9 @@ class OpenRead:
         match result:
             case Ended(split):
                 return self._on_ended(split)
-            case Wait(seconds):
+            case Wait(seconds, fileno):
                 self.wakes_at = now + int(seconds * 1e6)
+                self.fileno = fileno
                 quiet = self._unfinished if self._asked is None else self._asked.quiet()
                 return self._watermarks() + self._task.on_quiet(self.node.id, quiet, now)
             case batches:
@@ -137,7 +139,7 @@ class OpenRead:
         }
 
     def committed(self) -> None:
-        """What `states` last said is durable."""
+        """All rows that the task was given so far are durable."""
         if self._reader is not None:
             self._reader.committed(self._reader.positions())
 
