@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -24,6 +25,10 @@ def report(job: Callable[[], JobResult]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
     except StreamflowError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            # Who read our rows has gone, as `head` does. Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
         if isinstance(error, EngineError):
             traceback.print_exception(error)
         print(f"error: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,14 @@ STARTS = {"python": [], "streamflow": ["-m", "streamflow", "run"]}
 pytestmark = [pytest.mark.integration, pytest.mark.parametrize("start", STARTS)]
 
 
-def run(start: str, script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def command(start: str, script: str, *arguments: str) -> list[str]:
     separator = ["--"] if start == "streamflow" and arguments else []
-    command = [sys.executable, *STARTS[start], str(PIPELINES / script), *separator, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return [sys.executable, *STARTS[start], str(PIPELINES / script), *separator, *arguments]
+
+
+def run(start: str, script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    whole = command(start, script, *arguments)
+    return subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_hot_items_go_from_generated_files_to_a_table(start: str, tmp_path: Path) -> None:
@@ -48,6 +53,15 @@ def test_word_count_prints_a_changelog(start: str, tmp_path: Path) -> None:
     assert words.returncode == 0
     assert words.stdout.splitlines()[0].split() == ["change", "word", "count"]
     assert ["insert", "stream", "4"] in [line.split() for line in words.stdout.splitlines()]
+
+
+def test_when_nobody_reads_the_rows_any_more_the_script_ends_without_a_word(start: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    whole = command(start, "word_count.py")
+    words = subprocess.run(whole, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    os.close(writing)
+    assert (words.returncode, words.stderr) == (1, "")
 
 
 def test_airport_delays_print_the_worst_hours_of_the_year(start: str, tmp_path: Path) -> None:
