@@ -57,7 +57,7 @@ class Reader(Protocol):
 
 @runtime_checkable
 class QuietReader(Reader, Protocol):
-    """A capability: says which splits have nothing while others have. Only such splits can become idle beside busy ones."""
+    """A capability: says which splits have nothing while others have. Only they can become idle beside busy ones."""
 
     def quiet(self) -> Collection[str]:
         """The splits that the last `poll` asked and that had nothing; never one that it did not ask (rule 4)."""
@@ -66,8 +66,7 @@ class QuietReader(Reader, Protocol):
 
 @runtime_checkable
 class WatermarkedReader(Reader, Protocol):
-    """A capability: the peer itself says how far a split has come, beside what the flow's watermark strategy
-    concludes.
+    """A capability: the peer itself says how far a split has come, beside what the flow's watermark strategy says.
     """
 
     def watermark(self, split: str) -> int | None:
