@@ -10,7 +10,9 @@ from pyarrow import parquet
 
 import streamflow as sf
 from pipelines import generate_bids, hot_items, show_hot_items
+from streamflow.cli import main
 
+ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -124,3 +126,10 @@ def test_the_table_shows_the_hottest_auction_of_every_two_minutes() -> None:
             {"auction": 9, "bids": 9, "until": "12:02:00", "highest_bid": 1.0},
         ],
     )
+
+
+def test_the_picture_in_the_readme_is_the_plan_of_today(tmp_path: Path) -> None:
+    drawn, kept = tmp_path / "plan.svg", ROOT / "docs" / "images" / "hot-items.svg"
+    assert main(["plan", str(ROOT / "pipelines" / "hot_items.py"), "-o", str(drawn)]) == 0
+    again = "streamflow plan pipelines/hot_items.py -o docs/images/hot-items.svg"
+    assert drawn.read_text() == kept.read_text(), f"draw it again: {again}"
