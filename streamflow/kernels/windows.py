@@ -8,7 +8,7 @@ ends, and the greatest int64 is the end of all time, at which every window is ov
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -78,20 +78,17 @@ class SlidingSlices:
     size: int
     every: int
     offset: int = 0
+    cut: int = field(init=False, repr=False, compare=False)
+    """Where in a slide windows end; 0 if at its start."""
+    per_slide: int = field(init=False, repr=False, compare=False)
+    """Slices in a slide: 1, or 2 where windows end inside."""
 
     def __post_init__(self) -> None:
         if self.size <= 0 or self.every <= 0:
             raise ValueError(f"a window's size and slide must be positive, not {self.size} and {self.every}")
         object.__setattr__(self, "offset", self.offset % self.every)
-
-    @property
-    def cut(self) -> int:
-        """Where in a slide windows end; 0 if at its start."""
-        return self.size % self.every
-
-    @property
-    def per_slide(self) -> int:
-        return 2 if self.cut else 1
+        object.__setattr__(self, "cut", self.size % self.every)
+        object.__setattr__(self, "per_slide", 2 if self.cut else 1)
 
     def slice_ids(self, positions: Int64s) -> Int64s:
         slide = positions // self.every

@@ -54,9 +54,10 @@ class Ranking:
         self._descending = [descending for _, descending in chain]
         self.has_codes = fixed_codes(pa.array([], schema.field(chain[0][0]).type), False) is not None
 
-    def first_codes(self, rows: pa.RecordBatch) -> Codes:
+    def first_codes(self, rows: pa.RecordBatch, places: Int64s | None = None) -> Codes:
         """See `streamflow.kernels.ordering.fixed_codes`, of the column that decides first, where it `has_codes`."""
-        codes = fixed_codes(rows.column(self._places[0]), self._descending[0])
+        column = rows.column(self._places[0])
+        codes = fixed_codes(column if places is None else column.take(pa.array(places)), self._descending[0])
         assert codes is not None
         return codes
 
@@ -202,7 +203,7 @@ class WindowTop:
         stop = window.windows_of(window.slice_of(high)).stop
         if stop - first > 16 + window.size // window.every or not self._ranking.has_codes:
             return None
-        places, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        places, ends = [], []
         for number in range(first, stop):
             start, end = window.window_bounds(number)
             inside = None if start <= low and high < end else (times >= start) & (times < end)
@@ -212,7 +213,10 @@ class WindowTop:
                 found = np.arange(len(times)) if inside is None else np.flatnonzero(inside)
             places.append(found)
             ends.append(np.full(len(found), end))
-        return np.concatenate(places), np.concatenate(ends)
+        if len(places) == 1:
+            return places[0], ends[0]
+        none = np.zeros(0, np.int64)  # rows between windows are in none
+        return np.concatenate([none, *places]), np.concatenate([none, *ends])
 
     def _may_leave_out(self, end: int) -> bool:
         """Rows of a window that is closed are all needed, to be counted or sent on."""
@@ -235,7 +239,7 @@ class WindowTop:
         if not len(places):
             return places
         if best is known:
-            near = self._ranking.first_codes(_take(rows, places))
+            near = self._ranking.first_codes(rows, places)
             best = _lowest(np.concatenate([known, near]), self._n)
             places = places[near <= best.max()]
         self._best[end] = best
@@ -263,7 +267,7 @@ class WindowTop:
 
     def _beside(self, rows: pa.RecordBatch, places: Int64s | None, ends: Int64s) -> pa.RecordBatch:
         """Rows as they are held: with their window's end."""
-        return pa.RecordBatch.from_arrays([*_take(rows, places).columns, pa.array(ends)], schema=self._held.schema)
+        return _take(rows, places).append_column(END_FIELD, pa.array(ends))
 
     def _results(self, rows: pa.RecordBatch) -> Batch:
         ends = raw_values(rows.column(-1))
