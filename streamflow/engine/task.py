@@ -28,6 +28,9 @@ from streamflow.state.container import Container, Snapshot
 Port: TypeAlias = "tuple[int, int]"
 """A node's input: (node id, port)."""
 
+Wrap: TypeAlias = "Callable[[Operator, PhysicalNode], Operator]"
+"""What stands around a node's operator, to check or to measure it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -107,7 +110,7 @@ class Task:
         worker: int,
         *,
         splits: Mapping[int, Mapping[str, Mapping[str, int]]] | None = None,
-        wrap: type[Operator] | None = None,
+        wrap: Wrap | None = None,
     ) -> None:
         self._graph = graph
         self.stage = stage
@@ -131,7 +134,7 @@ class Task:
         node = _Node(spec)
         match spec.work:
             case Run(make):
-                node.operator = make() if self._wrap is None else self._wrap(make(), spec)  # type: ignore[call-arg]
+                node.operator = make() if self._wrap is None else self._wrap(make(), spec)
             case SplitTimes() as work:
                 known = {name: times.get(spec.step) for name, times in splits.get(work.read, {}).items()}
                 clock = restored_clock(bound=work.bound, idle=work.idle, splits=known, min_time=work.min_time)
@@ -165,7 +168,11 @@ class Task:
                         router = Router(edge.exchange, source.schema, graph.key_groups, graph.workers)
                     self._nodes[source.id].outer.append((target, router))
         for node in self._nodes.values():
-            node.merger = Merger(max(1, len(node.inputs)))
+            edges = {edge.port: edge for edge in node.spec.edges}
+            origins = [
+                graph.origins(edges[port].source, self.worker if sender < 0 else sender) for port, sender in node.inputs
+            ]
+            node.merger = Merger(max(1, len(origins)), origins)
 
     # -- what the host asks
 

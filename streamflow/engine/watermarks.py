@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Watermark
 
@@ -16,9 +17,16 @@ def saturating_sub(time: int, span: int) -> int:
 class Merger:
     """The watermark over several inputs: the minimum of those that are neither idle nor ended. It never goes back.
 
-    All open inputs idle: idle, and the watermark stays where it is. An ended input (watermark at the end of time) is
-    out of the minimum, else one that ended beside an idle one would fire everything. An input that wakes counts again
-    once it has caught up; until then its rows are judged by the merged watermark.
+    All open inputs idle: idle, and the watermark is the greatest that any of them had, for that is where it would be if
+    the one that had come farthest had been the last to go idle. So it does not depend on the order in which they did,
+    and all tasks behind an exchange agree. An ended input (watermark at the end of time) is out of the minimum, else
+    one that ended beside an idle one would fire everything. An input that wakes counts again once it has caught up;
+    until then its rows are judged by the merged watermark.
+
+    `origins`: for each input what makes its watermark (see `PhysicalGraph.origins`). What comes from the same goes idle
+    together and at the same time; what comes from more goes idle only after what comes from less, and at no earlier
+    time. An input that says it is idle against this has merely not been told yet; it goes on counting, for what it
+    still holds must not be late.
 
     >>> merger = Merger(2)
     >>> merger.update(0, Watermark(10))
@@ -28,9 +36,12 @@ class Merger:
     Watermark(time=10, idle=False)
     """
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, origins: Sequence[frozenset[Any]] = ()) -> None:
         self._times = [MIN_TIME] * inputs
+        self._before_end = [MIN_TIME] * inputs
         self._idle = [False] * inputs
+        self._alike = [[j for j in range(inputs) if j != i and origins[j] == own] for i, own in enumerate(origins)]
+        self._below = [[j for j, other in enumerate(origins) if other < own] for own in origins]
         self.current = Watermark(MIN_TIME)
 
     def update(self, index: int, watermark: Watermark) -> Watermark | None:
@@ -40,6 +51,8 @@ class Merger:
         else:
             self._times[index] = max(self._times[index], watermark.time)
             self._idle[index] = watermark.idle
+            if watermark.time < MAX_TIME:
+                self._before_end[index] = self._times[index]
             merged = self._merge() if len(self._times) > 1 else Watermark(self.current.time, watermark.idle)
         if merged == self.current:
             return None
@@ -48,14 +61,21 @@ class Merger:
 
     def _merge(self) -> Watermark:
         held = self.current.time
-        unfinished = [i for i, time in enumerate(self._times) if time < MAX_TIME]
-        if not unfinished:
+        if min(self._times) == MAX_TIME:
             return Watermark(MAX_TIME)
-        awake = [i for i in unfinished if not self._idle[i]]
+        awake = [t for i, t in enumerate(self._times) if t < MAX_TIME and not (self._idle[i] and self._is_idle(i))]
         if not awake:
-            return Watermark(held, idle=True)
-        counted = [self._times[i] for i in awake if self._times[i] >= held]
-        return Watermark(min(counted, default=held))
+            return Watermark(max(held, *self._before_end), idle=True)
+        return Watermark(min((time for time in awake if time >= held), default=held))
+
+    def _is_idle(self, index: int) -> bool:
+        """Whether an input that says so is."""
+        if not self._alike:
+            return True
+        time = self._times[index]
+        return all(self._idle[i] and self._times[i] == time for i in self._alike[index]) and all(
+            (self._idle[i] or self._times[i] == MAX_TIME) and self._before_end[i] <= time for i in self._below[index]
+        )
 
 
 @dataclass(slots=True)

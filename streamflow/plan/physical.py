@@ -45,9 +45,10 @@ class SplitTimes:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An operator; `make` gives a fresh one."""
+    """An operator; `make` gives a fresh one. `times`: it makes a watermark of its own, from the rows it sees."""
 
     make: Callable[[], Operator]
+    times: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,18 @@ class PhysicalGraph:
     def stage(self, index: int) -> tuple[PhysicalNode, ...]:
         """The nodes of one stage, in topological order."""
         return tuple(node for node in self.nodes if node.stage == index)
+
+    def origins(self, node: int, worker: int) -> frozenset[tuple[int, int]]:
+        """What makes the watermark of this node on this worker, as (node id, worker): reads, and operators that do."""
+        work = self.nodes[node].work
+        if isinstance(work, ReadSplits) or (isinstance(work, Run) and work.times):
+            return frozenset({(node, worker)})
+        senders = [
+            (edge.source, sender)
+            for edge in self.nodes[node].edges
+            for sender in (range(self.workers) if edge.exchange is not None else (worker,))
+        ]
+        return frozenset().union(*(self.origins(*sender) for sender in senders))
 
     def reads(self) -> Mapping[int, ReadSplits]:
         """The reads, by node id."""

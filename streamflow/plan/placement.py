@@ -156,7 +156,7 @@ class _Builder:
                     remedy="give idle= to the watermark of the read",
                 )
             make = partial(SetEventTime, evaluate, node.watermark.bound, schema)
-            return self._add(node, label, schema, Run(make), [Edge(upstream)])
+            return self._add(node, label, schema, Run(make, times=True), [Edge(upstream)])
         read = upstream
         while self.nodes[read].edges:
             read = self.nodes[read].edges[0].source

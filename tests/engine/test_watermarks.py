@@ -127,7 +127,7 @@ def test_an_idle_input_leaves_the_minimum_and_an_ended_one_does_not_fire_for_it(
     merger.update(0, Watermark(5))
     merger.update(1, Watermark(9, idle=True))
     assert merger.current == Watermark(5)
-    assert merger.update(0, Watermark(MAX_TIME)) == Watermark(5, idle=True), "the other is idle, not ended"
+    assert merger.update(0, Watermark(MAX_TIME)) == Watermark(9, idle=True), "the other is idle, not ended"
     assert merger.update(1, Watermark(MAX_TIME)) == Watermark(MAX_TIME)
 
 

@@ -48,25 +48,25 @@ def _run_batches(steps: Steps, *batches: Rows, bound: str = "0s") -> tuple[list[
     return _micros(out.table()), late
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def table() -> Callable[[Rows], pa.Table]:
     """A table of (k, v, t in microseconds)."""
     return _table
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def flow() -> Callable[..., sf.Flow]:
     """A flow of these steps over the read `rows` into `out`: `flow(steps, bound=, idle=)`."""
     return _flow
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def micros() -> Callable[[pa.Table], list[dict[str, Any]]]:
     """Rows as dicts, times as microseconds."""
     return _micros
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_batches() -> Callable[..., tuple[list[dict[str, Any]], int]]:
     """Run these steps over batches cut exactly so: the result, times as microseconds, and how many pairs were late."""
     return _run_batches

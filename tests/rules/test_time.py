@@ -1,4 +1,4 @@
-"""Rules 1-4, 6, 7 and 9-11: event time and watermarks, end to end. Each test fails without the sentence it stands for."""
+"""Rules 1-4, 6, 7 and 9-11: event time and watermarks. Each test fails without the sentence it stands for."""
 
 from __future__ import annotations
 
