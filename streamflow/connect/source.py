@@ -66,8 +66,7 @@ class QuietReader(Reader, Protocol):
 
 @runtime_checkable
 class WatermarkedReader(Reader, Protocol):
-    """A capability: the peer itself says how far a split has come, beside what the flow's watermark strategy says.
-    """
+    """A capability: the peer itself says how far a split has come, beside what the flow's watermark strategy says."""
 
     def watermark(self, split: str) -> int | None:
         """Every row below this event time (microseconds) has been returned; None when nothing is known."""
