@@ -79,9 +79,25 @@ def __getattr__(name: str) -> Any:
     if name == "testing":
         return import_module("streamflow.testing")
     if name not in _HOMES:
-        raise AttributeError(f"module 'streamflow' has no attribute {name!r}")
+        raise AttributeError(f"module 'streamflow' has no attribute {name!r}{_instead(name)}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
+
+
+def _instead(name: str) -> str:
+    """What to write for a name that is not there; nothing for names that Python itself asks for."""
+    if name.startswith("_"):
+        return ""
+    from difflib import get_close_matches
+
+    from streamflow.flow.instead import LATER, MODULE
+
+    if name in MODULE:
+        return f": {MODULE[name]}"
+    if name in LATER:
+        return f": it is not in this version{LATER[name] and '; '}{LATER[name]}"
+    close = get_close_matches(name, __all__, n=1)
+    return f"; did you mean sf.{close[0]}?" if close else ""
 
 
 def __dir__() -> list[str]:

@@ -28,10 +28,12 @@ from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Sessio
 WINDOW_START = "window_start"
 WINDOW_END = "window_end"
 TIMESTAMP = pa.timestamp("us", "UTC")
+OWN = "~"
+"""What names of columns that steps keep for themselves start with."""
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Output names are not reserved and not the same twice."""
+    """Names of columns are not reserved and not the same twice."""
     seen: set[str] = set()
     for name in names:
         if name in RESERVED:
@@ -40,6 +42,11 @@ def check_names(names: Iterable[str]) -> None:
                 remedy=f'give a copy another name: .alias("time") or time=col("{name}")'
                 if name == TIME
                 else "choose another name",
+            )
+        if name.startswith(OWN):
+            raise SchemaError(
+                f"the name {name!r} is reserved: those that start with {OWN} are streamflow's own",
+                remedy="choose another name; a column of a source is renamed in the source",
             )
         if name in seen:
             raise SchemaError(
@@ -69,7 +76,6 @@ def check_condition(expr: Expr, kind: StreamType) -> None:
 
 def projected(columns: Sequence[Named], kind: StreamType) -> StreamType:
     """The type after a step that computes exactly these columns. A changelog must keep its key."""
-    check_names(column.name for column in columns)
     fields = [pa.field(column.name, row_type(column.expr, kind)) for column in columns]
     copies: dict[str, str] = {}
     for column in columns:
@@ -254,11 +260,9 @@ def _plain_column(expr: Expr) -> Expr | None:
 
 
 def union_schema(kinds: Sequence[StreamType], how: str) -> pa.Schema:
-    """The columns of a union: by name, each of one type; only a diagonal one fills those that an input lacks with
-    nulls.
-    """
+    """The columns of a union: by name, each of one type; a vertical one wants all of them of every input."""
     if how not in ("vertical", "diagonal"):
-        raise UserError(f"how={how!r} is unknown", remedy='leave it out, or write how="diagonal"')
+        raise UserError(f"how={how!r} is unknown", remedy='leave it out, or write how="vertical"')
     for kind in kinds:
         require_append_only(kind, "union")
     if len({kind.event_time for kind in kinds}) > 1:
@@ -280,6 +284,6 @@ def union_schema(kinds: Sequence[StreamType], how: str) -> pa.Schema:
             if missing:
                 raise SchemaError(
                     f"input {number + 1} has no column {missing[0]!r}, others have",
-                    remedy='union(..., how="diagonal") fills what is missing with nulls',
+                    remedy="union(...) without how= fills what is missing with nulls",
                 )
     return pa.schema(list(columns.values()))

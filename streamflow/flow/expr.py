@@ -20,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.errors import UserError
+from streamflow.flow.calls import explains_calls
+from streamflow.flow.instead import LATER
 from streamflow.flow.records import cast_type, row_function
 from streamflow.plan.logical import expr as terms
 from streamflow.plan.logical.expr import AggregateCall, Call, Case, Cast, Column, default_name, show
@@ -44,7 +46,7 @@ _INSTEAD = {
     "sort": "a stream has no end to sort by: use .window(...).top(n, by=...)",
     "sort_by": "a stream has no end to sort by: use .window(...).top(n, by=...)",
     "top_k": "use stream.key_by(...).window(...).top(n, by=...)",
-    "shift": "rows have no neighbours in a stream: use a window, or .first() and .last() of one",
+    "shift": "rows have no neighbours in a stream: use a window and .min(), .max() of it",
     "diff": "rows have no neighbours in a stream: use a window and max() - min()",
     "rolling": "use .window(sliding(size, every=...)).agg(...)",
     "rolling_mean": "use .window(sliding(size, every=...)).agg(...)",
@@ -70,7 +72,7 @@ _INSTEAD = {
     "notnull": "write .is_not_null()",
     "fillna": "write .fill_null(value)",
     "astype": "write .cast(type)",
-    "unique": "keep one row per key with stream.key_by(...).dedup()",
+    "unique": "write stream.key_by(...).window(...).agg(...), which gives one row per key and window",
 }
 
 
@@ -78,6 +80,7 @@ class NoSuchMethod(UserError, AttributeError):
     """A method that expressions do not have; the remedy names the one that does it."""
 
 
+@explains_calls
 class Expr:
     """A value per row, computed from columns."""
 
@@ -150,6 +153,12 @@ class Expr:
 
     def __pos__(self) -> Expr:
         return self
+
+    def __abs__(self) -> Expr:
+        return self.abs()
+
+    def __round__(self, decimals: int = 0) -> Expr:
+        return self.round(decimals)
 
     # Comparison
 
@@ -369,6 +378,8 @@ def no_such_method(what: str, owner: type[Any], name: str, instead: Mapping[str,
     if name.startswith("_"):
         return AttributeError(name)
     remedy = instead.get(name)
+    if remedy is None and name in LATER:
+        return NoSuchMethod(f"{what} has no method .{name}: it is not in this version", remedy=LATER[name] or None)
     if remedy is None:
         public = [method for method in dir(owner) if not method.startswith("_")]
         close = difflib.get_close_matches(name, public, n=3)
@@ -399,12 +410,23 @@ def to_node(value: object, *, text: Literal["column", "value"] = "column") -> te
         case Column() | terms.Literal() | Call() | Cast() | Case() | terms.RowFunction() | AggregateCall():
             return value
         case Callable():
+            _check_called(value)
             return row_function(value)
         case _:
             raise UserError(
                 f"a {type(value).__name__} is not an expression",
                 remedy="write a column's name, an expression of col(...), a value or a function",
             )
+
+
+def _check_called(function: object) -> None:
+    """A method of an expression without its parentheses is not a row function. Raises UserError."""
+    if not str(getattr(function, "__module__", "")).startswith("streamflow.flow.expr"):
+        return
+    name = getattr(function, "__qualname__", "")
+    owner, _, method = name.rpartition(".")
+    prefix = "sf." if not owner else {"Text": ".str.", "Time": ".dt.", "Struct": ".struct."}.get(owner, ".")
+    raise UserError(f"{prefix}{method} stands without its parentheses", remedy=f"call it: {prefix}{method}()")
 
 
 def output_name(value: object) -> str:

@@ -48,6 +48,10 @@ class Time:
         """The second, 0 to 59."""
         return self._expr._call("dt.second")
 
+    def date(self) -> Expr:
+        """The day, as a date."""
+        return self._expr._call("dt.date")
+
     def weekday(self) -> Expr:
         """The day of the week: Monday is 1, Sunday 7."""
         return self._expr._call("dt.weekday")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NoReturn
+
 from streamflow.errors import UserError
+from streamflow.flow import instead
+from streamflow.flow.calls import explains_calls
 from streamflow.flow.columns import check_names, event_time_checked, watermark_or_default
-from streamflow.flow.expr import ColumnLike, to_node
-from streamflow.flow.guards import text
+from streamflow.flow.expr import ColumnLike, no_such_method, to_node
+from streamflow.flow.guards import an_object, text
 from streamflow.flow.ledger import Ledger
 from streamflow.flow.location import Building
 from streamflow.flow.stream import Stream
@@ -15,6 +19,7 @@ from streamflow.plan.logical.nodes import Read, StreamType, Write
 from streamflow.plan.logical.windows import BoundedOutOfOrderness
 
 
+@explains_calls
 class Flow:
     """A pipeline that is being written: reads, and what hangs from them.
 
@@ -67,6 +72,7 @@ class Flow:
                 raise UserError(
                     f"{source!r} is not a source", remedy='give an object such as parquet.Source("bids/*.parquet")'
                 )
+            an_object(source)
             schema = canonical_schema(source.schema())
             check_names(schema.names)
             kind = StreamType(schema)
@@ -97,3 +103,8 @@ class Flow:
         """
         self._ledger.check_complete()
         return named(tuple(self._ledger.writes))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_such_method("a flow", Flow, name, instead.FLOW)

@@ -9,6 +9,7 @@ from streamflow.errors import Location, UserError
 from streamflow.flow import columns as checked
 from streamflow.flow import instead
 from streamflow.flow.arguments import By, named_columns, sort_keys
+from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import Expr, no_such_method
 from streamflow.flow.location import Building
 from streamflow.plan.logical.nodes import Aggregate, Named, SortKey, Top
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from streamflow.flow.stream import Stream
 
 
+@explains_calls
 class KeyedStream:
     """Rows by key: for windows, running aggregates, and what is final per window."""
 
@@ -91,6 +93,7 @@ class KeyedStream:
             raise no_such_method("a keyed stream", KeyedStream, name, instead.KEYED)
 
 
+@explains_calls
 class WindowedStream:
     """Rows by window, and by key where there is one."""
 

@@ -26,3 +26,10 @@ def old_and_new(names: object) -> Mapping[str, str]:
     if isinstance(names, Mapping) and names and all(isinstance(new, str) for new in names.values()):
         return names
     raise UserError(f"rename takes old names and new ones, not {names!r}", remedy='write rename({"old": "new"})')
+
+
+def an_object(made: object) -> None:
+    """Not the class itself, which looks like its objects. Raises UserError."""
+    if isinstance(made, type):
+        name = f"{made.__module__.rpartition('.')[2]}.{made.__qualname__}"
+        raise UserError(f"{name} is a class", remedy=f"call it: {name}(...)")

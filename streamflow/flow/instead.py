@@ -4,6 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_KEEPS_FAILING = "a row that cannot be processed stops the job; .filter(...) leaves out what you know to be wrong"
+_FINAL_ONLY = "a window's result is sent once, when the watermark passes its end; late rows are counted"
+
+LATER: Mapping[str, str] = {
+    # Aggregates
+    "all": "",
+    "any": "",
+    "first": "",
+    "last": "",
+    "list": "",
+    "median": "",
+    "quantile": "",
+    "std": "",
+    "var": "",
+    "sum(filter=)": "write when(condition).then(col('x')).sum()",
+    "count(filter=)": "write when(condition).then(1).count()",
+    #
+    # Keyed functions
+    "process": "",
+    "KeyedFunction": "",
+    "cell": "",
+    "list_cell": "",
+    "map_cell": "",
+    "timer": "",
+    #
+    # Windows
+    "cumulative": "",
+    "count_window": "",
+    "global_window": "write a running .key_by(...).agg(...)",
+    #
+    # Late rows and early results
+    "late": _FINAL_ONLY,
+    "trigger": _FINAL_ONLY,
+    "window(allowed_lateness=)": "let the watermark wait: sf.bounded_out_of_orderness(...) with a longer bound",
+    "window(trigger=)": _FINAL_ONLY,
+    #
+    # Joins
+    "join": "",
+    #
+    # Dedup
+    "dedup": "write .key_by(...).window(...).agg(...), which gives one row per key and window",
+    #
+    # Errors
+    "dead_letters": _KEEPS_FAILING,
+    "Flow(on_error=)": _KEEPS_FAILING,
+    "read(on_error=)": _KEEPS_FAILING,
+    "write(on_error=)": _KEEPS_FAILING,
+    "step(on_error=)": _KEEPS_FAILING,
+    "step(ttl=)": "use a window: its state is dropped when it ends",
+    #
+    # Functions
+    "fn": "put the function itself where the expression goes; its annotations say what it takes and gives",
+    "secret": "read it in build, from os.environ",
+    "Json": "",
+    "Debezium": "",
+    #
+    # Running
+    "Checkpoints": "",
+    "run(checkpoint=)": "",
+    "run(workers=)": "sf.run runs one worker; sf.testing.run(flow, rows, workers=3) has several",
+}
+"""What only later versions have: methods, names of the package, keywords; and what to do until then."""
+
+CALLS: Mapping[str, str] = {
+    "Expr.count": "write col('x').count()",
+    "Expr.sum": "write col('x').sum()",
+    "Flow": 'write sf.Flow("hot-items")',
+    "Flow.read": 'write flow.read("bids", parquet.Source("bids/*.parquet"), event_time="date_time")',
+    "KeyedStream.top": 'write top(3, by="fare")',
+    "KeyedStream.window": 'write window(sf.tumbling("10s"))',
+    "Stream.drop": 'write drop("a", "b")',
+    "Stream.filter": "write filter(col('x') == 1)",
+    "Stream.rename": 'write rename({"old": "new"})',
+    "Stream.step": 'write step("counts")',
+    "Stream.window": 'write window(sf.tumbling("10s"))',
+    "Stream.write": 'write .write("out", parquet.Sink("out/"))',
+    "WindowedStream.top": 'write top(3, by="fare")',
+    "sliding": 'write sf.sliding("10s", every="2s")',
+}
+"""How methods are called, for those who call them with arguments that they do not take."""
+
 _AGGREGATES = {
     name: f"aggregates stand in agg: .agg(x=col('x').{name}())" for name in ("sum", "min", "max", "mean", "n_unique")
 }
@@ -94,4 +175,32 @@ WINDOWED: Mapping[str, str] = {
     "write": "aggregate first: .agg(...)",
     "step": "name the step that follows: .agg(...).step('name')",
     "schema": "ask the stream before .window(...), or after .agg(...)",
+}
+
+FLOW: Mapping[str, str] = {
+    "run": "write sf.run(flow)",
+    "execute": "write sf.run(flow)",
+    "write": "write a stream: flow.read(...).write('out', sink)",
+    "source": "write .read('name', source)",
+    "add_source": "write .read('name', source)",
+    "from_source": "write .read('name', source)",
+    "scan": "write .read('name', source)",
+}
+
+MODULE: Mapping[str, str] = {
+    **{name: f"write sf.col('x').{name}()" for name in ("sum", "min", "max", "mean", "n_unique")},
+    "len": "write sf.count()",
+    "column": "write sf.col('x')",
+    "literal": "write sf.lit(1)",
+    "window": "write sf.tumbling('10s'), sf.sliding('10s', every='2s') or sf.session('30m')",
+    "hop": "write sf.sliding('10s', every='2s')",
+    "hopping": "write sf.sliding('10s', every='2s')",
+    "concat": "write stream.union(other)",
+    "struct": "it is not in this version",
+    **{
+        f"{verb}_{suffix}": f"write flow.read('rows', {source}.Source(path)), after: "
+        f"from streamflow_connectors import {source}"
+        for verb in ("read", "scan")
+        for suffix, source in (("parquet", "parquet"), ("csv", "csv"), ("ndjson", "jsonl"), ("json", "jsonl"))
+    },
 }

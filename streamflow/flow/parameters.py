@@ -101,9 +101,10 @@ def parse_arguments(build: Callable[..., object], argv: Sequence[str], prog: str
     streamflow.errors.UserError: unrecognized arguments: --broker-list b:9092
       remedy: usage: ... [-h] [--brokers STR] [--dry-run | --no-dry-run]
 
-    Raises UserError for an unknown argument, a missing one, or one that does not read as its type. `--help` exits.
+    A leading `--` is left out. Raises UserError for an unknown argument, a missing one, or one that does not read as
+    its type. `--help` exits.
     """
-    return vars(parser(build, prog).parse_args(list(argv)))
+    return vars(parser(build, prog).parse_args(list(argv[1:] if argv[:1] == ["--"] else argv)))
 
 
 def parser(build: Callable[..., object], prog: str | None = None) -> argparse.ArgumentParser:

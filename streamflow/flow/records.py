@@ -77,6 +77,11 @@ def cast_type(type_: pa.DataType | type[Any]) -> pa.DataType:
     """
     if isinstance(type_, pa.DataType):
         return canonical_schema(pa.schema([pa.field("value", type_)])).field(0).type
+    if isinstance(type_, str):
+        example = type_ if type_ in ("int", "float", "str", "bytes", "bool") else "int"
+        raise UserError(
+            f"{type_!r} is a text, not a type", remedy=f"write {example}, without quotes, or a pyarrow type: pa.int32()"
+        )
     return arrow_type(shape_of(type_))
 
 

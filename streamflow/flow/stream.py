@@ -12,11 +12,12 @@ from streamflow.errors import Location, SchemaError, UserError
 from streamflow.flow import columns as checked
 from streamflow.flow import instead
 from streamflow.flow.arguments import named_columns
+from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import ColumnLike, Expr, no_such_method, to_node
 from streamflow.flow.grouped import KeyedStream, WindowedStream, aggregate, windowed
-from streamflow.flow.guards import old_and_new, row_count, text
+from streamflow.flow.guards import an_object, old_and_new, row_count, text
 from streamflow.flow.ledger import Ledger
-from streamflow.flow.location import Building
+from streamflow.flow.location import Building, users_line
 from streamflow.flow.records import record_fields, row_function
 from streamflow.plan.logical import expr as terms
 from streamflow.plan.logical.contract import Sink
@@ -44,6 +45,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@explains_calls
 class Stream:
     """Rows with named, typed columns; with or without event time; append-only or a changelog.
 
@@ -256,13 +258,13 @@ class Stream:
 
     # Whole streams
 
-    def union(self, *others: Stream, how: Literal["vertical", "diagonal"] = "vertical") -> Stream:
+    def union(self, *others: Stream, how: Literal["vertical", "diagonal"] = "diagonal") -> Stream:
         """The rows of all. Columns are matched by name and have equal types; they come in the order of the first.
 
-        `how="diagonal"`: a column that a stream lacks is null in its rows.
+        A column that a stream lacks is null in its rows; with `how="vertical"` all streams have the same columns.
 
         >>> fares, cities = rides.select("at", "fare"), rides.select("at", "city")
-        >>> fares.union(cities, how="diagonal").schema.names
+        >>> fares.union(cities).schema.names
         ['at', 'fare', 'city']
         """
         with Building("union") as at:
@@ -367,6 +369,7 @@ class Stream:
         with Building(name) as at:
             if not isinstance(sink, Sink):
                 raise UserError(f"{sink!r} is not a sink", remedy='give an object such as parquet.Sink("out/")')
+            an_object(sink)
             if self._node.type.changelog is not None and not sink.changelog:
                 what = f"{type(sink).__module__.rpartition('.')[2]}.{type(sink).__qualname__}"
                 key = checked.key_text(self._node.type.changelog)
@@ -432,6 +435,22 @@ class Stream:
         def __getattr__(self, name: str) -> NoReturn:
             raise no_such_method("a stream", Stream, name, instead.STREAM)
 
+        def __getitem__(self, column: object) -> NoReturn:
+            raise UserError(
+                "a stream cannot be indexed",
+                location=users_line(),
+                remedy=f"write .select({column!r}), or col({column!r}) in an expression"
+                if isinstance(column, str)
+                else "write .select(...) for columns, .filter(...) for rows",
+            )
+
+        def __iter__(self) -> NoReturn:
+            raise UserError(
+                "a stream has no rows while it is built",
+                location=users_line(),
+                remedy="write it to memory.Sink(), run the flow, and read its .table()",
+            )
+
     def _next(self, node: Node, operation: str) -> Stream:
         self._ledger.take(self._end)
         return Stream(self._ledger, node, operation, node.location)
@@ -442,6 +461,11 @@ class Stream:
         return Stream(self._ledger, self._node, operation, at)
 
     def _project(self, made: list[Named], operation: str, at: Location) -> Stream:
+        checked.check_names(column.name for column in made)
+        return self._computed(made, operation, at)
+
+    def _computed(self, made: list[Named], operation: str, at: Location) -> Stream:
+        """As `_project`, of names that are not the user's."""
         kind = checked.projected(made, self._node.type)
         return self._next(Project(type=kind, location=at, input=self._node, columns=tuple(made)), operation)
 
@@ -459,7 +483,8 @@ class Stream:
                     flat.append(column)
         if not hidden:
             return self, made
-        return self._project(_merged(self.schema, hidden), "with_columns", at), flat
+        every = [Named(name, Column(name)) for name in self.schema.names]
+        return self._computed([*every, *hidden], "with_columns", at), flat
 
     def _of_records(self, function: terms.RowFunction, what: str) -> StreamType:
         """The type of a stream whose rows are what the function returns."""

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from streamflow.errors import UserError
+from streamflow.flow.calls import explained
 from streamflow.flow.location import Building
 from streamflow.plan.logical.contract import parse_duration
 from streamflow.plan.logical.windows import BoundedOutOfOrderness, Session, Sliding, Tumbling
@@ -27,6 +28,7 @@ def tumbling(size: Duration, *, offset: Duration = timedelta(0)) -> Tumbling:
         return Tumbling(length, _duration("offset", offset) % length)
 
 
+@explained
 def sliding(size: Duration, *, every: Duration, offset: Duration = timedelta(0)) -> Sliding:
     """Windows of one size that start every `every`, so that a row is in several; `every` need not divide `size`.
 

@@ -366,6 +366,7 @@ COMPILERS: Mapping[str, Compile] = {
     "dt.minute": _time_part(compute.unit_of_day(60 * _SECOND, 60)),
     "dt.second": _time_part(compute.unit_of_day(_SECOND, 60)),
     "dt.weekday": _time_part(lambda a: (_weekday(a)[0] + 1, a[1])),
+    "dt.date": lambda call, args, type_: convert(args[0], type_, strict=True),
     "dt.epoch": _epoch,
     "dt.truncate": _truncate,
     "dt.strftime": _strftime,

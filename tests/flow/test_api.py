@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import streamflow as sf
+from streamflow.flow import instead
 
 
 def _public(kind: type) -> list[str]:
@@ -90,9 +91,29 @@ def test_keyed_streams_say_what_comes_before_key_by(rides: sf.Stream) -> None:
         rides.key_by("city").filter  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_an_unknown_name_of_the_package() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Stram'"):
-        sf.Stram  # noqa: B018
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Stram", "no attribute 'Stram'; did you mean sf.Stream"),
+        ("len", r"write sf.count\(\)"),
+        ("read_parquet", r"flow\.read\('rows', parquet\.Source"),
+        ("Checkpoints", "not in this version"),
+        ("zzz", "no attribute 'zzz'$"),
+    ],
+)
+def test_an_unknown_name_of_the_package_says_what_to_write(name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=words):
+        getattr(sf, name)
+
+
+def test_words_of_later_versions_say_so(flow: sf.Flow, rides: sf.Stream) -> None:
+    keyed = rides.key_by("city")
+    owners = (flow, rides, keyed, keyed.window(sf.tumbling("1h")), sf.col("fare"))
+    for word in (word for word in instead.LATER if "(" not in word):
+        for owner in owners:
+            with pytest.raises(AttributeError, match=f"no method .{word}: it is not in this version"):
+                getattr(owner, word)
+        assert word not in sf.__all__
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

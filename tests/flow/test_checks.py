@@ -66,12 +66,18 @@ CASES: list[tuple[str, Callable[[sf.Stream], object], str, str]] = [
     ("rename", lambda s: s.rename({"fair": "x"}), "no column 'fair'", "the columns are"),
     ("rename", lambda s: s.rename({"fare": "city"}), "two columns are called 'city'", "alias"),
     ("rename", lambda s: s.rename("fare"), "old names and new ones", "rename({"),  # type: ignore[arg-type]
+    ("filter", lambda s: s.filter(col("fare").is_null), ".is_null stands without", "call it: .is_null()"),
+    ("select", lambda s: s.select(hour=col("at").dt.hour), ".dt.hour stands without", "call it: .dt.hour()"),
+    ("select", lambda s: s.select(**{"~net": "fare"}), "start with ~", "another name"),
+    ("rename", lambda s: s.rename({"fare": "~net"}), "start with ~", "another name"),
+    ("agg", lambda s: s.agg(n=sf.count), "sf.count stands without", "call it: sf.count()"),  # type: ignore[arg-type]
+    ("out", lambda s: s.write("out", memory.Sink), "memory.Sink is a class", "memory.Sink(...)"),  # type: ignore[arg-type]
     ("explode", lambda s: s.explode("fare"), "'fare' is double, not a list", "split"),
     ("map", lambda s: s.map(label), "does not return a record", "with_columns"),
     ("map", lambda s: s.drop("fare").map(fares), "asks for 'fare'", "the columns are"),
     ("map_batches", lambda s: s.map_batches(lambda batch: batch, max_rows=0), "not a number of rows", "1 or more"),
     ("union", lambda s: s.union(), "of one stream", "union"),
-    ("union", lambda s: s.union(s.drop("fare")), "has no column 'fare'", 'how="diagonal"'),
+    ("union", lambda s: s.union(s.drop("fare"), how="vertical"), "has no column 'fare'", "without how="),
     ("union", lambda s: s.union(s.select("at", fare="city"), how="diagonal"), "'fare' is double in one", "cast"),
     ("union", lambda s: s.union(running(s)), "is a changelog (key: city)", ".changes()"),
     (
@@ -164,6 +170,10 @@ def test_reads_are_checked(flow: sf.Flow) -> None:
     source = memory.Source(pa.table({"at": pa.array([0], pa.timestamp("s")), "n": [1]}))
     with pytest.raises(UserError, match="is not a source"):
         flow.read("a", "a.parquet")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"(?s)memory.Source is a class.*call it"):
+        flow.read("a", memory.Source)  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match=r"(?s)'~n' is reserved.*renamed in the source"):
+        flow.read("a", memory.Source(pa.table({"~n": [0]})))
     with pytest.raises(SchemaError, match="no column 'att'; did you mean 'at'"):
         flow.read("a", source, event_time="att")
     with pytest.raises(SchemaError, match="not a timestamp"):

@@ -138,12 +138,22 @@ def test_arguments_that_mean_nothing_are_refused() -> None:
         (lambda: to_node({1: 2}), "a dict is not an expression"),
         (lambda: col("a").dt.truncate(timedelta(0)), "longer than nothing"),
         (lambda: col("a").dt.truncate("soon"), "duration"),
+        (lambda: col("a").cast(_any("float")), "(?s)'float' is a text.*write float, without quotes"),
+        (lambda: col("a").cast(_any("i64")), "(?s)'i64' is a text.*write int"),
+        (lambda: to_node(count), "call it: sf.count"),
+        (lambda: col("a") + col("s").str.len_chars, "call it: .str.len_chars"),
         (lambda: col("a").cast(_any(set)), "not a type of a column"),
     ]
     for wrong, message in cases:
         with pytest.raises(UserError) as caught:
             wrong()
         assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_pythons_own_functions_of_numbers_are_expressions() -> None:
+    assert abs(col("a")).node == col("a").abs().node
+    assert round(col("a")).node == col("a").round().node
+    assert round(col("a"), 2).node == col("a").round(2).node
 
 
 def test_expressions_are_not_keys() -> None:

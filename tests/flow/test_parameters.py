@@ -25,6 +25,11 @@ def test_what_is_not_given_keeps_its_default() -> None:
     assert parse_arguments(build, ["--no-dry"]) == {"dry": False}
 
 
+def test_two_dashes_before_the_arguments_mean_nothing() -> None:
+    assert parse_arguments(build, ["--", "--max-rows", "5"]) == {"max_rows": 5}
+    assert parse_arguments(build, ["--"]) == {}
+
+
 def test_a_parameter_without_a_default_is_required() -> None:
     with pytest.raises(UserError, match="required: --path, --limit"):
         parse_arguments(needs, [])

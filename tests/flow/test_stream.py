@@ -175,8 +175,8 @@ def test_a_union_brings_columns_into_the_order_of_the_first(rides: sf.Stream) ->
     assert [part.type.schema.names for part in made.inputs] == [["city", "fare"], ["city", "fare"]]
 
 
-def test_a_diagonal_union_fills_with_nulls(rides: sf.Stream) -> None:
-    made = node(rides.select("city", "fare").union(rides.select("riders", "city"), how="diagonal"))
+def test_a_union_fills_with_nulls(rides: sf.Stream) -> None:
+    made = node(rides.select("city", "fare").union(rides.select("riders", "city")))
     assert isinstance(made, Union)
     assert made.type.schema == pa.schema({"city": pa.string(), "fare": pa.float64(), "riders": pa.int64()})
     second = made.inputs[1]

@@ -334,6 +334,7 @@ def test_times_have_parts_and_are_counted_in_utc() -> None:
     assert evaluate(ts.dt.strftime("%Y-%m-%d %H:%M:%S"), batch) == ["1969-12-31 23:59:58", "2024-02-29 13:14:15", None]
     assert evaluate(ts >= "2024-02-29", batch) == [False, True, None]
     assert evaluate(ts == "2024-02-29T13:14:15+00:00", batch) == [False, True, None]
+    assert evaluate(ts.dt.date(), batch) == [date(1969, 12, 31), date(2024, 2, 29), None]
     assert evaluate(ts.cast(date), batch) == [date(1969, 12, 31), date(2024, 2, 29), None]
     assert evaluate(ts.cast(int), batch) == [-1999995, 1709212455000000, None]
     assert evaluate(ts - ts, batch) == [timedelta(0), timedelta(0), None]

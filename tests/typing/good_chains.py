@@ -44,7 +44,7 @@ def build(path: str = "rides", limit: int | None = None) -> sf.Flow:
         .flat_map(several)
         .map_batches(lambda batch: batch, schema=Fare, max_rows=1_000)
         .with_event_time(sf.from_epoch("at", "ms"), watermark=sf.monotonic())
-        .union(rides, how="diagonal")
+        .union(rides, how="vertical")
         .explode("tags")
         .peek(3)
         .step("rows")

@@ -364,6 +364,7 @@ SIGNATURES: Mapping[str, Signature] = {
     "dt.minute": _TIME_TO_INT,
     "dt.second": _TIME_TO_INT,
     "dt.weekday": _TIME_TO_INT,
+    "dt.date": _fixed(TIMESTAMP, gives=_DATE),
     "dt.epoch": _TIME_TO_INT,
     "dt.truncate": _fixed(TIMESTAMP, gives=TIMESTAMP),
     "dt.strftime": _fixed(TIMESTAMP, gives=STRING),

@@ -19,6 +19,7 @@ from streamflow.plan.logical.nodes import (
     LogicalNode,
     MapBatches,
     MapRows,
+    Named,
     Node,
     Peek,
     Project,
@@ -56,8 +57,7 @@ def push_projection(graph: Graph) -> Graph:
             case Filter() | WithEventTime() | Peek() | Changes() | Explode():
                 return _narrow_through(node)
             case Union():
-                kept = [f.name for f in node.type.schema if any(f.name in i.type.schema.names for i in node.inputs)]
-                return _retyped(node, kept)
+                return _narrow_union(node, reads(original, wanted, frozenset(original.type.schema.names)))
             case _:
                 return node
 
@@ -71,12 +71,15 @@ def _needed_columns(graph: Graph) -> dict[int, Names]:
         wanted = needed[id(node)]
         for upstream in inputs(node):
             visible = frozenset(upstream.type.schema.names)
-            needed[id(upstream)] |= _reads(node, wanted, visible) & visible
+            needed[id(upstream)] |= reads(node, wanted, visible) & visible
     return needed
 
 
-def _reads(node: Node, wanted: Names, visible: Names) -> Names:
-    """What `node` needs of an input with these visible columns, when `wanted` of its own are needed."""
+def reads(node: Node, wanted: Names, visible: Names) -> Names:
+    """What `node` needs of an input with these visible columns, when `wanted` of its own are needed.
+
+    Besides visible columns that may be hidden ones, and, in a graph that is broken, columns that are not there.
+    """
     match node:
         case Filter():
             return wanted | _columns(node.predicate, visible)
@@ -94,15 +97,17 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
             read = frozenset().union(*(_columns(a, visible) for a in arguments if a is not None))
             return read | frozenset(node.keys) | _bound_column(node.window)
         case Union():
-            return wanted
-        case Changes() | Peek() | MapBatches() | Top() | Write():
+            return wanted or frozenset(node.type.schema.names[:1])
+        case Top():
+            return visible | frozenset(node.keys) | {key.column for key in node.by} | _bound_column(node.window)
+        case Changes() | Peek() | MapBatches() | Write():
             return visible
         case Read():
             return frozenset()
 
 
 def _columns(expr: Expr, visible: Names) -> Names:
-    return visible if takes_all_columns(expr) else columns_of(expr)
+    return columns_of(expr) | (visible if takes_all_columns(expr) else frozenset())
 
 
 def _bound_column(window: object) -> Names:
@@ -122,6 +127,19 @@ def _narrow_project(node: Project, wanted: Names) -> Node:
     if [(c.name, c.expr) for c in chosen] == [(name, Column(name)) for name in node.input.type.schema.names]:
         return node.input
     return _retyped(replace(node, columns=chosen), [c.name for c in chosen])
+
+
+def _narrow_union(node: Union, wanted: Names) -> Union:
+    """Only the columns that are wanted, of the node and of each input: some inputs cannot narrow themselves."""
+    names = [name for name in node.type.schema.names if name in wanted]
+    columns = tuple(Named(name, Column(name)) for name in names)
+    narrow = [
+        above
+        if above.type.schema.names == names
+        else _retyped(Project(type=above.type, location=node.location, input=above, columns=columns), names)
+        for above in node.inputs
+    ]
+    return _retyped(replace(node, inputs=tuple(narrow)), names)
 
 
 def _narrow_through(node: Node) -> Node:

@@ -2,61 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from streamflow.errors import EngineError
-from streamflow.plan.logical.expr import Expr, aggregate_calls, columns_of
+from streamflow.errors import EngineError, SchemaError
+from streamflow.plan.logical.expr import show, type_of
 from streamflow.plan.logical.nodes import (
     Aggregate,
-    Explode,
     Filter,
-    FlatMap,
-    MapRows,
+    Named,
     Node,
+    Peek,
     Project,
-    Top,
+    Union,
     WithEventTime,
+    Write,
     inputs,
 )
 from streamflow.plan.logical.schema import expression_schema
 from streamflow.plan.rewrite import Graph, topological
+from streamflow.plan.rules.projection import reads
+
+_KEEPS_COLUMNS = (Filter, WithEventTime, Peek, Union, Write)
 
 
 def validate(graph: Graph, *, after: str) -> None:
-    """Raise EngineError when a node names a column that its input does not have: then `after` broke the graph."""
+    """Raise EngineError when a node names a column that its input does not have, or says that it makes columns which
+    do not follow from its input: then `after` broke the graph.
+    """
     for node in topological(graph):
-        upstream = inputs(node)
-        if len(upstream) != 1:
-            continue
-        missing = _read(node) - set(expression_schema(upstream[0].type).names)
-        if missing:
-            raise EngineError(
-                f"rule {after} broke the graph: {type(node).__name__} reads {sorted(missing)}",
-                step=node.name,
-                location=node.location,
-            )
+        for upstream in inputs(node):
+            fault = _missing(node, upstream) or _mistyped(node, upstream)
+            if fault is not None:
+                raise EngineError(
+                    f"rule {after} broke the graph: {type(node).__name__} {fault}",
+                    step=node.name,
+                    location=node.location,
+                )
 
 
-def _read(node: Node) -> frozenset[str]:
+def _missing(node: Node, upstream: Node) -> str | None:
+    read = reads(node, frozenset(node.type.schema.names), frozenset(upstream.type.schema.names))
+    missing = read - set(expression_schema(upstream.type).names)
+    return f"reads {sorted(missing)}" if missing else None
+
+
+def _mistyped(node: Node, upstream: Node) -> str | None:
+    have, given = node.type.schema, upstream.type.schema
+    if isinstance(node, _KEEPS_COLUMNS) and not have.equals(given):
+        return f"says that it gives {have}, and its input is {given}"
+    for column in _computed(node):
+        try:
+            made = type_of(column.expr, expression_schema(upstream.type))
+        except SchemaError as error:
+            return f"computes {show(column.expr)}: {error.message}"
+        if have.field(column.name).type != made:
+            return f"says that {column.name!r} is {have.field(column.name).type}, and it is {made}"
+    return None
+
+
+def _computed(node: Node) -> tuple[Named, ...]:
     match node:
-        case Filter():
-            return columns_of(node.predicate)
-        case Project():
-            return _union(c.expr for c in node.columns)
-        case WithEventTime():
-            return columns_of(node.event_time)
-        case MapRows() | FlatMap():
-            return columns_of(node.function)
-        case Explode():
-            return frozenset({node.column})
-        case Aggregate():
-            calls = (call for named in node.aggregates for call in aggregate_calls(named.expr))
-            return frozenset(node.keys) | _union(c.argument for c in calls if c.argument is not None)
-        case Top():
-            return frozenset(node.keys) | frozenset(key.column for key in node.by)
+        case Project(columns=columns) | Aggregate(aggregates=columns):
+            return columns
         case _:
-            return frozenset()
-
-
-def _union(exprs: Iterable[Expr]) -> frozenset[str]:
-    return frozenset().union(*(columns_of(e) for e in exprs))
+            return ()
