@@ -238,7 +238,7 @@ class WindowTop:
         places = np.flatnonzero(mask)
         if not len(places):
             return places
-        if best is known:
+        if known is not None and best is known:
             near = self._ranking.first_codes(rows, places)
             best = _lowest(np.concatenate([known, near]), self._n)
             places = places[near <= best.max()]

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -123,7 +123,7 @@ def test_2_splits_open_by_their_least_time_and_only_what_is_not_open_yet_holds_w
     class Recorder:
         """Notes results as 1 and raw rows as 0, in the order in which they come."""
 
-        changelog: ClassVar[bool] = False
+        changelog = False
 
         def __init__(self, mark: int) -> None:
             self._mark = mark
@@ -232,8 +232,8 @@ class Ticking:
     def splits(self) -> list[str]:
         return self._names
 
-    def open(self, given: Mapping[str, Position | None]) -> TickingReader:
-        return TickingReader(list(given))
+    def open(self, splits: Mapping[str, Position | None]) -> TickingReader:
+        return TickingReader(list(splits))
 
 
 class TickingReader:
@@ -495,8 +495,8 @@ def test_11_a_stop_does_not_send_the_end_of_time(tmp_path: Path) -> None:
     """Twenty seconds of rows: the window of the last one must not be published by a stop."""
 
     class Stopping(Ticking):
-        def open(self, given: Mapping[str, Position | None]) -> TickingReader:
-            return StoppingReader(list(given))
+        def open(self, splits: Mapping[str, Position | None]) -> TickingReader:
+            return StoppingReader(list(splits))
 
     class StoppingReader(TickingReader):
         def poll(self, max_rows: int) -> PollResult:
@@ -517,15 +517,17 @@ def test_11_the_end_of_a_split_is_not_the_end_of_time() -> None:
             return Ended("a") if self._at == 20 else super().poll(max_rows)
 
     class Source(Ticking):
-        def open(self, given: Mapping[str, Position | None]) -> TickingReader:
-            return Ending(list(given))
+        def open(self, splits: Mapping[str, Position | None]) -> TickingReader:
+            return Ending(list(splits))
 
     flow = sf.Flow("ticks")
     count(flow.read("ticks", Source(["a", "b"]), event_time=sf.from_epoch("t", "us"))).write("out", memory.Sink())
     job = InlineJob(graph_of(flow))
     for _ in range(100):
-        job.batches_read < 21 and job.step()
+        if job.batches_read < 21:
+            job.step()
     job.trigger_checkpoint()
     for _ in range(20):
-        job._jump_clock() or job.step()
+        if not job._jump_clock():
+            job.step()
     assert job.results()["out"].num_rows == 0, "split b has not shown a row"
