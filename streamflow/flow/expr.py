@@ -22,6 +22,7 @@ import pyarrow as pa
 from streamflow.errors import UserError
 from streamflow.flow.calls import explains_calls
 from streamflow.flow.instead import LATER
+from streamflow.flow.location import Building, users_line
 from streamflow.flow.records import cast_type, row_function
 from streamflow.plan.logical import expr as terms
 from streamflow.plan.logical.expr import AggregateCall, Call, Case, Cast, Column, default_name, show
@@ -74,6 +75,11 @@ _INSTEAD = {
     "astype": "write .cast(type)",
     "unique": "write stream.key_by(...).window(...).agg(...), which gives one row per key and window",
 }
+
+
+def wrong(message: str, remedy: str | None = None) -> UserError:
+    """An expression that cannot be: the error names the user's line, which may be far from the step that takes it."""
+    return UserError(message, location=users_line(), remedy=remedy)
 
 
 class NoSuchMethod(UserError, AttributeError):
@@ -164,12 +170,12 @@ class Expr:
 
     def __eq__(self, other: Operand) -> Expr:  # type: ignore[override]
         if other is None:
-            raise UserError("a comparison with None is never true", remedy="write .is_null()")
+            raise wrong("a comparison with None is never true", remedy="write .is_null()")
         return _binary("eq", self, other)
 
     def __ne__(self, other: Operand) -> Expr:  # type: ignore[override]
         if other is None:
-            raise UserError("a comparison with None is never true", remedy="write .is_not_null()")
+            raise wrong("a comparison with None is never true", remedy="write .is_not_null()")
         return _binary("ne", self, other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -198,7 +204,7 @@ class Expr:
         col('price').is_between(10, 20, 'left')
         """
         if closed not in ("both", "left", "right", "none"):
-            raise UserError(f"closed={closed!r} is none of 'both', 'left', 'right', 'none'")
+            raise wrong(f"closed={closed!r} is none of 'both', 'left', 'right', 'none'")
         return self._call("between", low, high, closed=closed)
 
     def is_in(self, values: Iterable[Value]) -> Expr:
@@ -208,10 +214,10 @@ class Expr:
         col('state').is_in(['OR', 'ID', 'CA'])
         """
         if isinstance(values, str | bytes | Expr):
-            raise UserError("is_in takes a list of values", remedy="write .is_in(['a', 'b'])")
+            raise wrong("is_in takes a list of values", remedy="write .is_in(['a', 'b'])")
         listed = list(values)
         if any(value is None for value in listed):
-            raise UserError("null is in no list", remedy="write expr.is_in([...]) | expr.is_null()")
+            raise wrong("null is in no list", remedy="write expr.is_in([...]) | expr.is_null()")
         return self._call("is_in", *listed)
 
     # Logic
@@ -255,7 +261,8 @@ class Expr:
         >>> col("price").cast(float)
         col('price').cast('double')
         """
-        return Expr(Cast(self.node, cast_type(type), strict), self._name)
+        with Building("cast"):
+            return Expr(Cast(self.node, cast_type(type), strict), self._name)
 
     # Numbers
 
@@ -334,23 +341,23 @@ class Expr:
     # What Python would do with it, and must not
 
     def __bool__(self) -> NoReturn:
-        raise UserError(
+        raise wrong(
             f"{self!r} is a condition on every row, not one truth",
             remedy="write & | ~ with parentheses for and, or, not; "
             ".is_in([...]) for in; .is_between(a, b) for a < x < b",
         )
 
     def __iter__(self) -> NoReturn:
-        raise UserError(f"{self!r} cannot be iterated", remedy="lists in a column become rows with stream.explode(...)")
+        raise wrong(f"{self!r} cannot be iterated", remedy="lists in a column become rows with stream.explode(...)")
 
     def __contains__(self, value: object) -> NoReturn:
-        raise UserError(f"'in' does not work on {self!r}", remedy="write .is_in([...]), or .str.contains(...) for text")
+        raise wrong(f"'in' does not work on {self!r}", remedy="write .is_in([...]), or .str.contains(...) for text")
 
     def __len__(self) -> NoReturn:
-        raise UserError(f"{self!r} has no length", remedy="write .str.len_chars() for text, sf.count() for rows")
+        raise wrong(f"{self!r} has no length", remedy="write .str.len_chars() for text, sf.count() for rows")
 
     def __getitem__(self, key: object) -> NoReturn:
-        raise UserError(f"{self!r} cannot be indexed", remedy="write .str.slice(offset, length) for text")
+        raise wrong(f"{self!r} cannot be indexed", remedy="write .str.slice(offset, length) for text")
 
     if not TYPE_CHECKING:
 
@@ -379,12 +386,16 @@ def no_such_method(what: str, owner: type[Any], name: str, instead: Mapping[str,
         return AttributeError(name)
     remedy = instead.get(name)
     if remedy is None and name in LATER:
-        return NoSuchMethod(f"{what} has no method .{name}: it is not in this version", remedy=LATER[name] or None)
+        return NoSuchMethod(
+            f"{what} has no method .{name}: it is not in this version",
+            location=users_line(),
+            remedy=LATER[name] or None,
+        )
     if remedy is None:
         public = [method for method in dir(owner) if not method.startswith("_")]
         close = difflib.get_close_matches(name, public, n=3)
         remedy = f"did you mean {' or '.join(f'.{match}' for match in close)}?" if close else None
-    return NoSuchMethod(f"{what} has no method .{name}", remedy=remedy)
+    return NoSuchMethod(f"{what} has no method .{name}", location=users_line(), remedy=remedy)
 
 
 def _binary(function: str, left: Operand, right: Operand) -> Expr:
@@ -413,7 +424,7 @@ def to_node(value: object, *, text: Literal["column", "value"] = "column") -> te
             _check_called(value)
             return row_function(value)
         case _:
-            raise UserError(
+            raise wrong(
                 f"a {type(value).__name__} is not an expression",
                 remedy="write a column's name, an expression of col(...), a value or a function",
             )
@@ -426,7 +437,7 @@ def _check_called(function: object) -> None:
     name = getattr(function, "__qualname__", "")
     owner, _, method = name.rpartition(".")
     prefix = "sf." if not owner else {"Text": ".str.", "Time": ".dt.", "Struct": ".struct."}.get(owner, ".")
-    raise UserError(f"{prefix}{method} stands without its parentheses", remedy=f"call it: {prefix}{method}()")
+    raise wrong(f"{prefix}{method} stands without its parentheses", remedy=f"call it: {prefix}{method}()")
 
 
 def output_name(value: object) -> str:
@@ -443,7 +454,7 @@ def col(name: str) -> Expr:
     col('price') > 100
     """
     if not isinstance(name, str):
-        raise UserError(f"col({name!r}): a column has a name", remedy='write col("price"); a value is lit(...)')
+        raise wrong(f"col({name!r}): a column has a name", remedy='write col("price"); a value is lit(...)')
     return Expr(Column(name))
 
 
@@ -472,7 +483,7 @@ def from_epoch(column: ColumnLike, unit: Literal["s", "ms", "us", "ns"] = "s") -
     from_epoch(col('ts'), 'ms')
     """
     if unit not in ("s", "ms", "us", "ns"):
-        raise UserError(f"{unit!r} is no unit of time", remedy="write 's', 'ms', 'us' or 'ns'")
+        raise wrong(f"{unit!r} is no unit of time", remedy="write 's', 'ms', 'us' or 'ns'")
     name = column._name if isinstance(column, Expr) else None
     return Expr(Call("from_epoch", (to_node(column),), (("unit", unit),)), name)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from streamflow.errors import UserError
-from streamflow.flow.expr import Expr, no_such_method
+from streamflow.flow.expr import Expr, no_such_method, wrong
+from streamflow.flow.location import Building
 from streamflow.plan.logical.contract import parse_duration
 
 _INSTEAD = {
@@ -63,15 +63,16 @@ class Time:
         >>> col("ts").dt.truncate("1h")
         col('ts').dt.truncate('1h')
         """
-        span = parse_duration(every)
+        with Building("truncate"):
+            span = parse_duration(every)
         if span <= 0:
-            raise UserError(f"truncate({every!r}): the span must be longer than nothing")
+            raise wrong(f"truncate({every!r}): the span must be longer than nothing")
         return self._expr._call("dt.truncate", every=span)
 
     def epoch(self, unit: Literal["s", "ms", "us"] = "us") -> Expr:
         """Whole seconds, milli- or microseconds since 1970."""
         if unit not in ("s", "ms", "us"):
-            raise UserError(f"{unit!r} is no unit of time", remedy="write 's', 'ms' or 'us'")
+            raise wrong(f"{unit!r} is no unit of time", remedy="write 's', 'ms' or 'us'")
         return self._expr._call("dt.epoch", unit=unit)
 
     def strftime(self, format: str) -> Expr:  # noqa: A002

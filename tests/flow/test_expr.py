@@ -156,6 +156,19 @@ def test_pythons_own_functions_of_numbers_are_expressions() -> None:
     assert round(col("a"), 2).node == col("a").round(2).node
 
 
+def test_a_mistake_in_an_expression_is_found_at_its_line() -> None:
+    for wrong in (
+        lambda: col("a") > 1 and col("b"),
+        lambda: col("a").fristly,
+        lambda: col("a").std,
+        lambda: col("a").cast("x"),
+    ):  # type: ignore[attr-defined, arg-type]
+        with pytest.raises(UserError) as error:
+            wrong()
+        assert error.value.location is not None
+        assert error.value.location.file == __file__
+
+
 def test_expressions_are_not_keys() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(col("a"))

@@ -146,9 +146,8 @@ def test_hot_items_on_three_workers(tmp_path: Path) -> None:
             │             columns     auction: int64, price: int64, ~1: double, _time: timestamp[us, tz=UTC]
          5  counts        partial aggregate bids=count(), top=col('price').max(), mean=col('~1').mean()   script.py:15
                             by auction in sliding 10s every 2s (shared slices)
-                         columns     auction: int64, ~bids.count: int64, ~top.max: int64, ~mean.sum: double,
-                                     ~mean.count: int64, ~slice: int64, ~rows: int64,
-                                     _time: timestamp[us, tz=UTC]
+                          columns     auction: int64, ~bids.count: int64, ~top.max: int64, ~mean.sum: double,
+                                      ~mean.count: int64, ~slice: int64, ~rows: int64, _time: timestamp[us, tz=UTC]
 
         stage 2: 3 tasks, one on each worker
             from 5 counts, exchanged by auction
