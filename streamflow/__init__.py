@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streamflow.flow.grouped import WindowedStream as WindowedStream
     from streamflow.flow.stream import Stream as Stream
     from streamflow.flow.windows import bounded_out_of_orderness as bounded_out_of_orderness
+    from streamflow.flow.windows import cumulative as cumulative
     from streamflow.flow.windows import monotonic as monotonic
     from streamflow.flow.windows import session as session
     from streamflow.flow.windows import sliding as sliding
@@ -42,6 +43,7 @@ _HOMES = {
     "bounded_out_of_orderness": "streamflow.flow.windows",
     "col": "streamflow.flow.expr",
     "count": "streamflow.flow.expr",
+    "cumulative": "streamflow.flow.windows",
     "from_epoch": "streamflow.flow.expr",
     "lit": "streamflow.flow.expr",
     "main": "streamflow.runners.local",
@@ -62,6 +64,7 @@ __all__ = [
     "bounded_out_of_orderness",
     "col",
     "count",
+    "cumulative",
     "from_epoch",
     "lit",
     "main",

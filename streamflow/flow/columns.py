@@ -23,7 +23,16 @@ from streamflow.plan.logical.expr import (
 )
 from streamflow.plan.logical.nodes import Named, SortKey, StreamType, WindowBound
 from streamflow.plan.logical.schema import expression_schema
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Session, Sliding, Tumbling, Window
+from streamflow.plan.logical.windows import (
+    BoundedOutOfOrderness,
+    Calendar,
+    Cumulative,
+    Final,
+    Session,
+    Sliding,
+    Tumbling,
+    Window,
+)
 
 WINDOW_START = "window_start"
 WINDOW_END = "window_end"
@@ -219,7 +228,7 @@ def _bounds_after(keys: tuple[str, ...], window: Window | Final | None, kind: St
             return ()
         case Final():
             return tuple(bound for bound in kind.bounds if bound.column in keys)
-        case Session():
+        case Session() | Cumulative() | Calendar():  # their start does not tell their end
             return (WindowBound(WINDOW_END, 0),)
         case Tumbling(size) | Sliding(size):
             return (WindowBound(WINDOW_START, size), WindowBound(WINDOW_END, 0))

@@ -13,7 +13,7 @@ from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import Expr, no_such_method
 from streamflow.flow.location import Building
 from streamflow.plan.logical.nodes import Aggregate, Named, SortKey, Top
-from streamflow.plan.logical.windows import Final, Session, Sliding, Tumbling, Window
+from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling, Window
 
 if TYPE_CHECKING:
     from streamflow.flow.stream import Stream
@@ -139,7 +139,7 @@ class WindowedStream:
 
 def windowed(rows: Stream, keys: tuple[str, ...], window: Window, at: Location) -> WindowedStream:
     """The rows by window. Raises UserError for rows without event time, and for a changelog."""
-    if not isinstance(window, Tumbling | Sliding | Session):
+    if not isinstance(window, Tumbling | Sliding | Cumulative | Calendar | Session):
         raise UserError(
             f"{window!r} is not a window",
             remedy='sf.tumbling("10s"), sf.sliding("1h", every="5m"), sf.session("30m")',

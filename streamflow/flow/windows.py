@@ -7,25 +7,40 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from streamflow.errors import UserError
 from streamflow.flow.calls import explained
 from streamflow.flow.location import Building
 from streamflow.plan.logical.contract import parse_duration
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import (
+    BoundedOutOfOrderness,
+    Calendar,
+    Cumulative,
+    Session,
+    Sliding,
+    Tumbling,
+)
 
 Duration: TypeAlias = "str | timedelta"
+_DAY = 86_400_000_000
 
 
-def tumbling(size: Duration, *, offset: Duration = timedelta(0)) -> Tumbling:
+def tumbling(size: Duration, *, offset: Duration = timedelta(0), tz: str | None = None) -> Tumbling | Calendar:
     """Windows of one size, one after the other.
+
+    `tz`: a time zone such as "Europe/Berlin", for sizes of whole days: windows start at midnight (plus `offset`) on its
+    clocks, and the days on which these are set forward and back have 23 and 25 hours.
 
     >>> tumbling("1h", offset="15m")
     Tumbling(size=3600000000, offset=900000000)
+    >>> tumbling("7d", offset="4d", tz="Europe/Berlin")  # weeks from Monday: 1970 began on a Thursday
+    Calendar(days=7, zone='Europe/Berlin', offset=345600000000)
     """
     with Building("tumbling"):
         length = _positive("size", size)
-        return Tumbling(length, _duration("offset", offset) % length)
+        shift = _duration("offset", offset) % length
+        return Tumbling(length, shift) if tz is None else _calendar(size, length, shift, tz)
 
 
 @explained
@@ -40,6 +55,23 @@ def sliding(size: Duration, *, every: Duration, offset: Duration = timedelta(0))
     with Building("sliding"):
         period = _positive("every", every)
         return Sliding(_positive("size", size), period, _duration("offset", offset) % period)
+
+
+def cumulative(size: Duration, *, step: Duration, offset: Duration = timedelta(0)) -> Cumulative:
+    """Windows that grow by `step` until they are `size` long, when the next begin: the day so far, every hour.
+
+    A row is in every window from the one that holds it on. `step` divides `size`.
+
+    >>> cumulative("1d", step="1h")
+    Cumulative(size=86400000000, step=3600000000, offset=0)
+    """
+    with Building("cumulative"):
+        length, step_length = _positive("size", size), _positive("step", step)
+        if length % step_length:
+            raise UserError(
+                f"size={size!r} is not a multiple of step={step!r}", remedy='cumulative("1d", step="1h"), for instance'
+            )
+        return Cumulative(length, step_length, _duration("offset", offset) % length)
 
 
 def session(gap: Duration) -> Session:
@@ -77,6 +109,23 @@ def monotonic(*, idle: Duration | None = None) -> BoundedOutOfOrderness:
     """
     with Building("monotonic"):
         return BoundedOutOfOrderness(0, None if idle is None else _positive("idle", idle))
+
+
+def _calendar(size: Duration, length: int, offset: int, tz: str) -> Calendar:
+    days, rest = divmod(length, _DAY)
+    if rest:
+        raise UserError(
+            f"size={size!r} with a time zone is not a number of whole days",
+            remedy='leave tz= out, and shift the windows by offset="30m" where the zone is not whole hours from UTC',
+        )
+    try:
+        ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UserError(
+            f"tz={tz!r} is not a time zone that this machine knows",
+            remedy='write one such as "Europe/Berlin"; pip install tzdata where the system has none',
+        ) from error
+    return Calendar(days, tz, offset)
 
 
 def _positive(name: str, duration: Duration) -> int:

@@ -22,7 +22,15 @@ _ALL = 1 << 64
 
 
 class Slices(Protocol):
-    """How rows fall into slices and windows. What takes arrays costs a few numpy passes."""
+    """How rows fall into slices and windows. What takes arrays costs a few numpy passes.
+
+    No two windows have one end.
+    """
+
+    @property
+    def gaps(self) -> bool:
+        """Whether there are slices that no window holds."""
+        ...
 
     def slice_ids(self, positions: Int64s) -> Int64s:
         """The slice of each row, by its event time or the column that stands for it."""
@@ -30,6 +38,10 @@ class Slices(Protocol):
 
     def slice_of(self, position: int) -> int:
         """`slice_ids` of one row."""
+        ...
+
+    def slice_bounds(self, slice_id: int) -> tuple[int, int]:
+        """Start and end of a slice."""
         ...
 
     def windows_of(self, slice_id: int) -> range:
@@ -58,6 +70,18 @@ class Slices(Protocol):
 
     def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
         """How many of each slice's windows end at or before its watermark (one for each, or one for all)."""
+        ...
+
+    def ends(self, windows: Int64s) -> Int64s:
+        """The windows' ends."""
+        ...
+
+    def starts(self, ends: Int64s) -> Int64s:
+        """The starts of the windows that have these ends."""
+        ...
+
+    def forget(self, closed: int) -> None:
+        """The windows up to this one are over: what is remembered of them is not needed any more."""
         ...
 
 
@@ -90,6 +114,10 @@ class SlidingSlices:
         object.__setattr__(self, "cut", self.size % self.every)
         object.__setattr__(self, "per_slide", 2 if self.cut else 1)
 
+    @property
+    def gaps(self) -> bool:
+        return self.every > self.size
+
     def slice_ids(self, positions: Int64s) -> Int64s:
         slide = positions // self.every
         if not self.offset and not self.cut:
@@ -107,7 +135,6 @@ class SlidingSlices:
         return slide * self.per_slide + (0 < self.cut <= into)
 
     def slice_bounds(self, slice_id: int) -> tuple[int, int]:
-        """Start and end of a slice."""
         return _clamp(self._slice_start(slice_id)), _clamp(self._slice_start(slice_id + 1))
 
     def windows_of(self, slice_id: int) -> range:
@@ -145,9 +172,98 @@ class SlidingSlices:
         counts: Int64s = np.maximum(closed - first + 1, 0)
         return counts
 
+    def ends(self, windows: Int64s) -> Int64s:
+        return _progression(windows, self.every, self.offset + self.size)
+
+    def starts(self, ends: Int64s) -> Int64s:
+        return ends - self.size
+
+    def forget(self, closed: int) -> None:
+        """Nothing is remembered."""
+
     def _slice_start(self, slice_id: int) -> int:
         slide, half = divmod(slice_id, self.per_slide)
         return self.offset + slide * self.every + half * self.cut
+
+
+@dataclass(frozen=True, slots=True)
+class CumulativeSlices:
+    """Windows that grow: every `size` one begins, and it is a window after each `step` until it is `size` long.
+
+    Slices are the steps; slice k ends where window k does. `step` divides `size`; the offset is kept in 0..size - 1.
+
+    >>> growing = CumulativeSlices(size=30, step=10)
+    >>> growing.windows_of(4), growing.slices_of(5), growing.window_bounds(4), growing.window_bounds(5)
+    (range(4, 6), range(3, 6), (30, 50), (30, 60))
+    """
+
+    size: int
+    step: int
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.step <= 0 or self.size <= 0 or self.size % self.step:
+            raise ValueError(f"a cumulative window's size is a multiple of its step, not {self.size} of {self.step}")
+        object.__setattr__(self, "offset", self.offset % self.size)
+
+    @property
+    def gaps(self) -> bool:
+        return False
+
+    @property
+    def steps(self) -> int:
+        """How many windows begin together."""
+        return self.size // self.step
+
+    def slice_ids(self, positions: Int64s) -> Int64s:
+        steps, into = divmod(self.offset, self.step)
+        if not into:
+            return positions // self.step - steps
+        whole = positions // self.step
+        return whole - steps - (positions - whole * self.step < into)
+
+    def slice_of(self, position: int) -> int:
+        return (position - self.offset) // self.step
+
+    def slice_bounds(self, slice_id: int) -> tuple[int, int]:
+        start = self.offset + slice_id * self.step
+        return _clamp(start), _clamp(start + self.step)
+
+    def windows_of(self, slice_id: int) -> range:
+        return range(slice_id, (slice_id // self.steps + 1) * self.steps)
+
+    def slices_of(self, window: int) -> range:
+        return range(window // self.steps * self.steps, window + 1)
+
+    def window_bounds(self, window: int) -> tuple[int, int]:
+        start = self.offset + window // self.steps * self.size
+        return _clamp(start), _clamp(self.offset + (window + 1) * self.step)
+
+    def closed(self, watermark: int) -> int:
+        return _ALL if watermark == _GREATEST else self.slice_of(watermark) - 1
+
+    def first_windows(self, slice_ids: Int64s) -> Int64s:
+        return slice_ids
+
+    def last_windows(self, slice_ids: Int64s) -> Int64s:
+        return slice_ids // self.steps * self.steps + (self.steps - 1)
+
+    def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
+        last = self.last_windows(slice_ids)
+        closed = np.where(watermarks == _GREATEST, last, np.minimum(self.slice_ids(watermarks) - 1, last))
+        counts: Int64s = np.maximum(closed - slice_ids + 1, 0)
+        return counts
+
+    def ends(self, windows: Int64s) -> Int64s:
+        return _progression(windows, self.step, self.offset + self.step)
+
+    def starts(self, ends: Int64s) -> Int64s:
+        into = (ends - 1) % self.size - self.offset
+        into[into < 0] += self.size
+        return np.maximum(ends - 1, _LEAST + into) - into
+
+    def forget(self, closed: int) -> None:
+        """Nothing is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +279,18 @@ class FinalBound:
     column: str
     length: int
 
+    @property
+    def gaps(self) -> bool:
+        return False
+
     def slice_ids(self, positions: Int64s) -> Int64s:
         return np.minimum(positions, _GREATEST - self.length) + self.length
 
     def slice_of(self, position: int) -> int:
         return _clamp(position + self.length)
+
+    def slice_bounds(self, slice_id: int) -> tuple[int, int]:
+        return self.window_bounds(slice_id)
 
     def windows_of(self, slice_id: int) -> range:
         return range(slice_id, slice_id + 1)
@@ -189,6 +312,22 @@ class FinalBound:
 
     def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
         return (slice_ids <= watermarks).astype(np.int64)
+
+    def ends(self, windows: Int64s) -> Int64s:
+        return windows
+
+    def starts(self, ends: Int64s) -> Int64s:
+        return ends - self.length
+
+    def forget(self, closed: int) -> None:
+        """Nothing is remembered."""
+
+
+def _progression(numbers: Int64s, step: int, start: int) -> Int64s:
+    """start + number * step, at most the end of all time."""
+    times: Int64s = numbers * step + start
+    times[numbers > (_GREATEST - start) // step] = _GREATEST
+    return times
 
 
 def _clamp(time: int) -> int:

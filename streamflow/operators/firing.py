@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +10,12 @@ import pyarrow as pa
 from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, finish
 from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.calendar import CalendarSlices
 from streamflow.kernels.sessions import row_ends
+from streamflow.kernels.windows import Slices
 from streamflow.operators.events import MAX_TIME, TIME_TYPE
+from streamflow.state.calendar import CalendarBounds
+from streamflow.state.container import Container
 from streamflow.state.progress import Progress
 
 WINDOW_START, WINDOW_END = "window_start", "window_end"
@@ -63,6 +67,11 @@ def finished(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:
     except OverflowError as error:
         remedy = "cast the column to float64 or to a decimal before it is summed"
         raise DataError(str(error), remedy=remedy) from error
+
+
+def calendar_state(window: Slices, name: str = "calendar") -> Mapping[str, Container]:
+    """What a step keeps of its windows' bounds, under this name: nothing where they are arithmetic."""
+    return {name: CalendarBounds(window)} if isinstance(window, CalendarSlices) else {}
 
 
 def times_of(values: Int64s) -> pa.Array:

@@ -14,7 +14,7 @@ from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.grouping import Groups, group, runs
 from streamflow.kernels.tally import tally
-from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.events import TIME
 
 SLICE = "~slice"
@@ -134,14 +134,14 @@ class Input(Protocol):
 class RowInput:
     """Rows of a stream: keys, the aggregates' columns, then the column that places a row in time."""
 
-    def __init__(self, layout: Layout, window: SlidingSlices | FinalBound, schema: pa.Schema) -> None:
+    def __init__(self, layout: Layout, window: Slices, schema: pa.Schema) -> None:
         position = window.column if isinstance(window, FinalBound) else TIME
         values = sorted({spec.column for spec in layout.aggregates if spec.column is not None})
         self._indices = [schema.get_field_index(name) for name in (*layout.keys, *values, position)]
         self._value = {name: len(layout.keys) + index for index, name in enumerate(values)}
         self._layout = layout
         self._window = window
-        self._gaps = isinstance(window, SlidingSlices) and window.every > window.size
+        self._gaps = window.gaps
 
     def columns(self, batch: pa.RecordBatch) -> list[pa.Array]:
         return [batch.column(index) for index in self._indices]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.kernels.windows import Slices
 from streamflow.operators.preaggregate import Layout, Reduced
 from streamflow.state.chunk_log import ChunkLog
 
@@ -26,7 +26,7 @@ class SlicePartials:
     are no state.
     """
 
-    def __init__(self, layout: Layout, window: SlidingSlices | FinalBound) -> None:
+    def __init__(self, layout: Layout, window: Slices) -> None:
         self.log = ChunkLog(layout.keys, layout.schema)
         self._layout = layout
         self._window = window
@@ -62,6 +62,7 @@ class SlicePartials:
                 break
             self.log.drop(number)
             self._added.pop(number, None)
+        self._window.forget(closed)
         if self._blocks:
             self._blocks = {
                 (level, index): chunks

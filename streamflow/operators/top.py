@@ -17,7 +17,7 @@ from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.grouping import group
 from streamflow.kernels.ordering import LAST, Codes, fixed_codes, no_later, top_rows
 from streamflow.kernels.sessions import merge_intervals
-from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, RESERVED, TIME, Batch, Watermark
 from streamflow.operators.firing import (
@@ -25,6 +25,7 @@ from streamflow.operators.firing import (
     WINDOW_FIELDS,
     WINDOW_START,
     before_watermark,
+    calendar_state,
     on_time,
     split_fired,
     times_of,
@@ -73,9 +74,9 @@ class Ranking:
 class WindowTop:
     """The first `n` rows of each (window, key), sent when the watermark passes the window's end, the first row first.
 
-    `window`: `SlidingSlices` puts each row by its event time into every window that holds it; `FinalBound` names the
+    `window`: slices put each row by its event time into every window that holds it; a `FinalBound` names the
     visible column, one of `keys`, that says which window the row is a result of. `by`: (column, descending). `schema`:
-    that of this stage's input, `_time` last. `output_schema` for `SlidingSlices`: keys, `window_start`, `window_end`,
+    that of this stage's input, `_time` last. `output_schema` for slices: keys, `window_start`, `window_end`,
     the other visible columns, `_time`; for `FinalBound` the input's. `_time` is the window's end - 1 us.
 
     A (row, window) pair is late, counted and left out iff the window's end <= W when it arrives. In the stages
@@ -83,7 +84,7 @@ class WindowTop:
     - "whole" takes rows and sends results;
     - "local" stands before an exchange by key and judges nothing: it sends the first n that it saw of each (window,
       key) when W passes the window's end, before it forwards W, and at a flush; rows of windows that W had passed go on
-      as they come. Its rows are the input's with their own `_time`; for `SlidingSlices` once per window, with
+      as they come. Its rows are the input's with their own `_time`; for slices once per window, with
       `window_start` and `window_end` before `_time`;
     - "final" takes the rows of "local", judges them and sends results.
 
@@ -93,7 +94,7 @@ class WindowTop:
     def __init__(
         self,
         keys: tuple[str, ...],
-        window: SlidingSlices | FinalBound,
+        window: Slices,
         n: int,
         by: tuple[tuple[str, bool], ...],
         schema: pa.Schema,
@@ -108,7 +109,7 @@ class WindowTop:
         self._alone = not keys or (isinstance(window, FinalBound) and keys == (window.column,))  # one top per window
         self._n = n
         self._stage = stage
-        self._bounded = isinstance(window, SlidingSlices) and stage == "final"  # rows carry their window's bounds
+        self._bounded = not isinstance(window, FinalBound) and stage == "final"  # rows carry their window's bounds
         if self._bounded and WINDOW_END not in schema.names:
             raise ValueError(f"a final stage takes the output schema of the local one, with {WINDOW_END!r}")
         names = [name for name in schema.names if not (self._bounded and name in (WINDOW_START, WINDOW_END))]
@@ -162,6 +163,7 @@ class WindowTop:
             self._best = {end: codes for end, codes in self._best.items() if end > watermark.time}
             if fired.num_rows:
                 yield self._results(self._first(fired))
+            self._window.forget(self._window.closed(watermark.time))
         yield watermark
 
     def flush(self) -> Iterator[Output]:
@@ -172,12 +174,14 @@ class WindowTop:
             yield self._results(self._first(self._held.take()))
 
     def state(self) -> Mapping[str, Container]:
-        return {} if self._stage == "local" else {"rows": self._held, "progress": self._progress}
+        if self._stage == "local":
+            return calendar_state(self._window, "local calendar")
+        return {"rows": self._held, "progress": self._progress, **calendar_state(self._window)}
 
     def _pairs(self, batch: Batch, rows: pa.RecordBatch) -> tuple[Int64s | None, Int64s]:
         """The rows (None: each once) and window ends of the pairs that may be in a result or are to be judged late."""
         window = self._window
-        if isinstance(window, SlidingSlices) and not self._bounded:
+        if not isinstance(window, FinalBound) and not self._bounded:
             times = raw_values(batch.column(-1))
             found = None if self._keys else self._pairs_by_window(rows, times, window)
             return found if found is not None else _every_pair(times, window)
@@ -191,17 +195,15 @@ class WindowTop:
             return places, ends[places]
         return None, ends
 
-    def _pairs_by_window(
-        self, rows: pa.RecordBatch, times: Int64s, window: SlidingSlices
-    ) -> tuple[Int64s, Int64s] | None:
+    def _pairs_by_window(self, rows: pa.RecordBatch, times: Int64s, window: Slices) -> tuple[Int64s, Int64s] | None:
         """Without keys each window has one best so far: a comparison per window leaves out nearly all rows.
 
         None where it cannot be used: too many windows, or a first column whose values have no codes.
         """
         low, high = int(times.min()), int(times.max())
-        first = window.windows_of(window.slice_of(low)).start
-        stop = window.windows_of(window.slice_of(high)).stop
-        if stop - first > 16 + window.size // window.every or not self._ranking.has_codes:
+        lowest, highest = window.windows_of(window.slice_of(low)), window.windows_of(window.slice_of(high))
+        first, stop = lowest.start, highest.stop
+        if stop - first > 16 + len(lowest) or not self._ranking.has_codes:
             return None
         places, ends = [], []
         for number in range(first, stop):
@@ -272,8 +274,8 @@ class WindowTop:
     def _results(self, rows: pa.RecordBatch) -> Batch:
         ends = raw_values(rows.column(-1))
         columns: dict[str, pa.Array] = dict(zip(rows.schema.names, rows.columns, strict=True))
-        if isinstance(self._window, SlidingSlices):
-            columns[WINDOW_START] = times_of(ends - self._window.size)
+        if not isinstance(self._window, FinalBound):
+            columns[WINDOW_START] = times_of(self._window.starts(ends))
             columns[WINDOW_END] = times_of(ends)
         if self._stage != "local":
             columns[TIME] = times_of(ends - 1)
@@ -367,20 +369,17 @@ class SessionTop:
         )
 
 
-def _every_pair(times: Int64s, window: SlidingSlices) -> tuple[Int64s | None, Int64s]:
+def _every_pair(times: Int64s, window: Slices) -> tuple[Int64s | None, Int64s]:
     """Each row with each of its windows: row (None: each row once) and window's end."""
     slices = window.slice_ids(times)
     numbers = window.first_windows(slices)
     places = None
-    if window.size != window.every:
-        counts = window.last_windows(slices) - numbers + 1
+    counts = window.last_windows(slices) - numbers + 1
+    if len(counts) and not (counts.min() == counts.max() == 1):
         places = np.repeat(np.arange(len(times)), counts)
         within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
         numbers = np.repeat(numbers, counts) + within
-    end_of_zero = window.offset + window.size
-    ends = numbers * window.every + end_of_zero
-    ends[numbers > (MAX_TIME - end_of_zero) // window.every] = MAX_TIME
-    return places, ends
+    return places, window.ends(numbers)
 
 
 def _lowest(codes: Codes, n: int) -> Codes:

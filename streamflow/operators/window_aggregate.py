@@ -11,8 +11,9 @@ import pyarrow as pa
 from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, finish, result_type
 from streamflow.kernels.arrays import Int64s
-from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
+from streamflow.operators.firing import calendar_state
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
 from streamflow.operators.slice_partials import SlicePartials
 from streamflow.state.container import Container
@@ -39,7 +40,7 @@ class WindowAggregate:
     def __init__(
         self,
         keys: tuple[str, ...],
-        window: SlidingSlices | FinalBound,
+        window: Slices,
         aggregates: tuple[AggregateSpec, ...],
         schema: pa.Schema,
         input: Literal["rows", "partials"] = "rows",  # noqa: A002
@@ -54,7 +55,7 @@ class WindowAggregate:
         self._due: int | None = None
         """The earliest end of a window that holds rows and has not fired; None: to be found out."""
         fields = [self._layout.schema.field(key) for key in keys]
-        if isinstance(window, SlidingSlices):
+        if not isinstance(window, FinalBound):
             fields += [pa.field("window_start", TIME_TYPE), pa.field("window_end", TIME_TYPE)]
         fields += [pa.field(spec.name, result_type(spec.kind, spec.type)) for spec in aggregates]
         self.output_schema = pa.schema([*fields, pa.field(TIME, TIME_TYPE)])
@@ -96,7 +97,7 @@ class WindowAggregate:
         return ()
 
     def state(self) -> Mapping[str, Container]:
-        return {"slices": self._partials.log, "progress": self._progress}
+        return {"slices": self._partials.log, "progress": self._progress, **calendar_state(self._window)}
 
     def _closed(self) -> int:
         return self._window.closed(self._progress.watermark)
@@ -165,7 +166,7 @@ class WindowAggregate:
 
     def _result(self, starts: Int64s, ends: Int64s, columns: list[pa.Array]) -> Batch:
         arrays = columns[: len(self._layout.keys)]
-        if isinstance(self._window, SlidingSlices):
+        if not isinstance(self._window, FinalBound):
             arrays += [_times(starts), _times(ends)]
         try:
             arrays += [finish(spec, parts) for spec, parts in self._layout.parts(columns)]
@@ -188,7 +189,7 @@ class WindowPartial:
     late = 0
 
     def __init__(
-        self, keys: tuple[str, ...], window: SlidingSlices, aggregates: tuple[AggregateSpec, ...], schema: pa.Schema
+        self, keys: tuple[str, ...], window: Slices, aggregates: tuple[AggregateSpec, ...], schema: pa.Schema
     ) -> None:
         self._layout = Layout.of(keys, aggregates, schema)
         self._window = window
@@ -219,6 +220,7 @@ class WindowPartial:
             return []
         self._due = MAX_TIME
         reduced = self._input.reduce(self._held.drain())
+        self._window.forget(self._window.closed(self._watermark))
         if len(reduced.slices) == 0:
             return []
         counts = pa.array(reduced.row_counts())
@@ -226,7 +228,7 @@ class WindowPartial:
         return [pa.RecordBatch.from_arrays(arrays, schema=self.output_schema)]
 
     def state(self) -> Mapping[str, Container]:
-        return {}
+        return calendar_state(self._window, "partial calendar")
 
     def _last_moments(self, slices: Int64s) -> pa.Array:
         """The last microsecond of each slice: the event time of its partials."""

@@ -38,7 +38,16 @@ from streamflow.plan.logical.nodes import (
     Write,
     inputs,
 )
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import (
+    BoundedOutOfOrderness,
+    Calendar,
+    Cumulative,
+    Final,
+    Session,
+    Sliding,
+    Tumbling,
+    Window,
+)
 from streamflow.plan.physical import Deliver, Edge, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
 from streamflow.plan.rewrite import Graph, topological
 
@@ -227,21 +236,28 @@ def _by(keys: tuple[str, ...]) -> str:
     return f" by {', '.join(keys)}" if keys else " of all rows"
 
 
-def _window(window: Tumbling | Sliding | Session | Final | None) -> str:
+def _window(window: Window | Final | None) -> str:
     match window:
         case None:
             return ""
         case Tumbling(size, offset):
-            return f" in windows of {duration(size)}" + (f", offset {duration(offset)}" if offset else "")
+            return f" in windows of {duration(size)}{_shifted(offset)}"
         case Sliding(size, every, offset):
-            shifted = f", offset {duration(offset)}" if offset else ""
-            return f" in windows of {duration(size)} every {duration(every)}{shifted}"
+            return f" in windows of {duration(size)} every {duration(every)}{_shifted(offset)}"
+        case Cumulative(size, step, offset):
+            return f" in windows that grow by {duration(step)} up to {duration(size)}{_shifted(offset)}"
+        case Calendar(days, zone, offset):
+            return f" in windows of {days} {'day' if days == 1 else 'days'} in {zone}{_shifted(offset)}"
         case Session(gap):
             return f" in sessions that end after a gap of {duration(gap)}"
         case Final(column):
             return f", once {column} is final"
         case other:
             assert_never(other)
+
+
+def _shifted(offset: int) -> str:
+    return f", offset {duration(offset)}" if offset else ""
 
 
 def _watermark(strategy: BoundedOutOfOrderness) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
 from streamflow.connect.source import FilterableSource, ProjectableSource, Source, TimedSource
 from streamflow.errors import UserError
 from streamflow.kernels.aggregate import AggregateSpec
-from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.kernels.calendar import CalendarSlices
+from streamflow.kernels.windows import CumulativeSlices, FinalBound, Slices, SlidingSlices
 from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
 from streamflow.operators.event_time import SetEventTime
@@ -25,7 +27,7 @@ from streamflow.operators.stateless import (
     PeekRows,
     Where,
 )
-from streamflow.operators.top import SessionTop, WindowTop
+from streamflow.operators.top import SessionTop, Stage, WindowTop
 from streamflow.operators.union import Union as UnionOperator
 from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
 from streamflow.plan.compile import compile_expr, compile_predicate, compile_records, to_arrow_filter
@@ -49,7 +51,7 @@ from streamflow.plan.logical.nodes import (
     inputs,
 )
 from streamflow.plan.logical.schema import physical_schema
-from streamflow.plan.logical.windows import Final, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling
 from streamflow.plan.physical import (
     DEFAULT_KEY_GROUPS,
     Deliver,
@@ -62,6 +64,9 @@ from streamflow.plan.physical import (
     Work,
 )
 from streamflow.plan.rewrite import Graph, topological
+
+Sliced: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar"
+"""The windows that are made of slices."""
 
 
 def place(graph: Graph, *, name: str, workers: int = 1, key_groups: int = DEFAULT_KEY_GROUPS) -> PhysicalGraph:
@@ -181,21 +186,18 @@ class _Builder:
                 label = f"session aggregate {what}{by}, gap {_span(gap)}"
             case Final(column, length):
                 bound = FinalBound(column, length)
-                make = partial(WindowAggregate, keys, bound, specs, schema_in, "rows")
+                make = partial(WindowAggregate, keys, bound, specs, schema_in)
                 label = f"aggregate of fired windows {what}{by}"
-            case Tumbling() | Sliding() as window:
-                slices = _slices(window)
+            case window:
                 label = f"aggregate {what}{by} in {_window_text(window)}"
                 if self._workers > 1:
-                    local = WindowPartial(keys, slices, specs, schema_in)
-                    make_local = partial(WindowPartial, keys, slices, specs, schema_in)
-                    upstream = self._add(
-                        node, f"partial {label}", local.output_schema, Run(make_local), [Edge(upstream)]
-                    )
-                    make = partial(WindowAggregate, keys, slices, specs, local.output_schema, "partials")
+                    make_local = partial(_window_partial, keys, window, specs, schema_in)
+                    local = make_local().output_schema
+                    upstream = self._add(node, f"partial {label}", local, Run(make_local), [Edge(upstream)])
+                    make = partial(_window_aggregate, keys, window, specs, local, "partials")
                     label = f"final {label}"
                 else:
-                    make = partial(WindowAggregate, keys, slices, specs, schema_in, "rows")
+                    make = partial(_window_aggregate, keys, window, specs, schema_in, "rows")
         return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
 
     def _top(self, node: Top, upstream: int) -> int:
@@ -208,12 +210,9 @@ class _Builder:
             make = partial(SessionTop, keys, node.window.gap, node.n, by, schema_in)
             label += f" in sessions, gap {_span(node.window.gap)}"
             return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
-        if isinstance(node.window, Final):
-            window: SlidingSlices | FinalBound = FinalBound(node.window.column, node.window.length)
-        else:
-            window = _slices(node.window)
+        if not isinstance(node.window, Final):
             label += f" in {_window_text(node.window)}"
-        top = partial(WindowTop, keys, window, node.n, by)
+        top = partial(_window_top, keys, node.window, node.n, by)
         if self._workers == 1:
             return self._add(node, label, schema, Run(partial(top, schema_in, "whole")), [Edge(upstream)])
         make_local = partial(top, schema_in, "local")
@@ -280,16 +279,55 @@ def _spec(name: str, expr: Expr, schema: pa.Schema) -> AggregateSpec:
             raise TypeError(f"the rule plain_aggregates leaves only columns, not {show(other)}")
 
 
-def _slices(window: Tumbling | Sliding) -> SlidingSlices:
+# Operators of windows are made with slices of their own, which may remember what they looked up.
+
+
+def _window_partial(
+    keys: tuple[str, ...], window: Sliced, specs: tuple[AggregateSpec, ...], schema: pa.Schema
+) -> WindowPartial:
+    return WindowPartial(keys, _slices(window), specs, schema)
+
+
+def _window_aggregate(
+    keys: tuple[str, ...],
+    window: Sliced,
+    specs: tuple[AggregateSpec, ...],
+    schema: pa.Schema,
+    fed: Literal["rows", "partials"],
+) -> WindowAggregate:
+    return WindowAggregate(keys, _slices(window), specs, schema, fed)
+
+
+def _window_top(
+    keys: tuple[str, ...],
+    window: Sliced | Final,
+    n: int,
+    by: tuple[tuple[str, bool], ...],
+    schema: pa.Schema,
+    stage: Stage,
+) -> WindowTop:
+    slices = FinalBound(window.column, window.length) if isinstance(window, Final) else _slices(window)
+    return WindowTop(keys, slices, n, by, schema, stage)
+
+
+def _slices(window: Sliced) -> Slices:
     match window:
+        case Cumulative(size, step, offset):
+            return CumulativeSlices(size, step, offset)
+        case Calendar(days, zone, offset):
+            return CalendarSlices(days, zone, offset)
         case Tumbling(size, offset):
             return SlidingSlices(size, size, offset)
         case Sliding(size, every, offset):
             return SlidingSlices(size, every, offset)
 
 
-def _window_text(window: Tumbling | Sliding) -> str:
+def _window_text(window: Sliced) -> str:
     match window:
+        case Cumulative(size, step):
+            return f"windows that grow by {_span(step)} up to {_span(size)} (shared slices)"
+        case Calendar(days, zone):
+            return f"tumbling {days}d in {zone}"
         case Tumbling(size):
             return f"tumbling {_span(size)}"
         case Sliding(size, every):

@@ -25,6 +25,7 @@ def test_names_of_the_package() -> None:
         "bounded_out_of_orderness",
         "col",
         "count",
+        "cumulative",
         "from_epoch",
         "lit",
         "main",

@@ -6,12 +6,13 @@ import pytest
 
 import streamflow as sf
 from streamflow.errors import UserError
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Calendar, Cumulative, Session, Sliding, Tumbling
 
 
 def test_durations_are_texts_or_timedeltas() -> None:
     assert sf.tumbling("10s") == sf.tumbling(timedelta(seconds=10)) == Tumbling(10_000_000)
     assert sf.sliding("1h", every="7m") == Sliding(3_600_000_000, 420_000_000)
+    assert sf.cumulative("1d", step="1h", offset="6h") == Cumulative(86_400_000_000, 3_600_000_000, 21_600_000_000)
     assert sf.session("1h30m") == Session(5_400_000_000)
     assert sf.bounded_out_of_orderness("1s", idle="30s") == BoundedOutOfOrderness(1_000_000, 30_000_000)
     assert sf.monotonic() == BoundedOutOfOrderness(0)
@@ -22,12 +23,36 @@ def test_an_offset_counts_modulo_the_period() -> None:
     assert sf.sliding("1h", every="10m", offset="25m") == Sliding(3_600_000_000, 600_000_000, 300_000_000)
 
 
+def test_days_of_a_time_zone() -> None:
+    assert sf.tumbling("1d", tz="Europe/Berlin") == Calendar(1, "Europe/Berlin")
+    assert sf.tumbling("7d", offset="-3d", tz="UTC") == Calendar(7, "UTC", 4 * 86_400_000_000)
+
+
+def test_only_whole_days_have_a_time_zone() -> None:
+    with pytest.raises(UserError, match="size='36h' with a time zone is not a number of whole days"):
+        sf.tumbling("36h", tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize("zone", ["Europe/Atlantis", "", "../etc/passwd"])
+def test_a_time_zone_must_be_known(zone: str) -> None:
+    with pytest.raises(UserError, match="is not a time zone that this machine knows") as error:
+        sf.tumbling("1d", tz=zone)
+    assert "Europe/Berlin" in str(error.value.remedy)
+
+
+def test_a_cumulative_window_grows_by_a_part_of_its_size() -> None:
+    with pytest.raises(UserError, match="size='1h' is not a multiple of step='25m'"):
+        sf.cumulative("1h", step="25m")
+
+
 @pytest.mark.parametrize("size", ["0s", "-1s", timedelta(0)])
 def test_a_size_is_above_zero(size: str | timedelta) -> None:
     with pytest.raises(UserError, match="is not above zero"):
         sf.tumbling(size)
     with pytest.raises(UserError, match="every="):
         sf.sliding("10s", every=size)
+    with pytest.raises(UserError, match="step="):
+        sf.cumulative("10s", step=size)
     with pytest.raises(UserError, match="gap="):
         sf.session(size)
 

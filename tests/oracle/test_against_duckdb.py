@@ -106,6 +106,24 @@ def sliding(size: int, every: int) -> str:
         FROM rows, range({-(-size // every)}) r(k) WHERE us >= ws AND us < we"""
 
 
+def cumulative(size: int, step: int, offset: int = 0) -> str:
+    return f"""
+        SELECT *, us - (((us - {offset}) % {size}) + {size}) % {size} AS ws, ws + (k + 1) * {step} AS we
+        FROM rows, range({size // step}) r(k) WHERE us < we"""
+
+
+def days(zone: str, count: int, hours: int) -> str:
+    """Windows of whole days from some hour of the day on, by DuckDB's own knowledge of the time zone."""
+    shown = f"(timezone('{zone}', make_timestamptz(us)) - INTERVAL {hours} HOUR)::DATE"
+    day = f"datediff('day', DATE '1970-01-01', {shown})"
+    first = f"(DATE '1970-01-01' + ({day} - (({day} % {count}) + {count}) % {count})::INTEGER)"
+
+    def moment(date: str) -> str:
+        return f"epoch_us(timezone('{zone}', ({date})::TIMESTAMP + INTERVAL {hours} HOUR))"
+
+    return f"SELECT *, {moment(first)} AS ws, {moment(f'{first} + {count}')} AS we FROM rows"
+
+
 def sessions(gap: int, keys: str) -> str:
     by = f"PARTITION BY {keys}" if keys else ""
     one = f"PARTITION BY {keys}, n" if keys else "PARTITION BY n"
@@ -157,7 +175,9 @@ def windowed(name: str, keys: str, window: Any, rows: str, aggs: Callable[[], di
     return Case(name, steps, f"SELECT {head}{BOUNDS_SQL}, {sql} FROM ({rows}) GROUP BY ALL")
 
 
-S2, S4, S10 = 2 * SECOND, 4 * SECOND, 10 * SECOND
+GROWING, SHIFTED = sf.cumulative("12s", step="3s"), sf.cumulative("10s", step="5s", offset="7s")
+BERLIN, NEW_YORK = sf.tumbling("1d", tz="Europe/Berlin"), sf.tumbling("7d", offset="6h", tz="America/New_York")
+S2, S3, S4, S7, S10 = (seconds * SECOND for seconds in (2, 3, 4, 7, 10))
 CASES = [
     windowed("tumbling by string", "s", sf.tumbling("10s"), tumbling(S10), aggregates, AGGREGATES_SQL),
     windowed("tumbling by int", "i", sf.tumbling("10s"), tumbling(S10), aggregates, AGGREGATES_SQL),
@@ -168,6 +188,13 @@ CASES = [
     windowed("sliding uneven", "i", sf.sliding("10s", every="4s"), sliding(S10, S4), more_aggregates, MORE_SQL),
     windowed("sliding with gaps", "i", sf.sliding("4s", every="10s"), sliding(S4, S10), aggregates, AGGREGATES_SQL),
     windowed("sliding without a key", "", sf.sliding("10s", every="4s"), sliding(S10, S4), aggregates, AGGREGATES_SQL),
+    windowed(
+        "tumbling later", "i", sf.tumbling("10s", offset="7s"), cumulative(S10, S10, S7), aggregates, AGGREGATES_SQL
+    ),
+    windowed("cumulative by string", "s", GROWING, cumulative(3 * S4, S3), aggregates, AGGREGATES_SQL),
+    windowed("cumulative later", "", SHIFTED, cumulative(S10, 5 * SECOND, S7), more_aggregates, MORE_SQL),
+    windowed("days in a time zone", "s", BERLIN, days("Europe/Berlin", 1, 0), aggregates, AGGREGATES_SQL),
+    windowed("weeks in a time zone", "", NEW_YORK, days("America/New_York", 7, 6), more_aggregates, MORE_SQL),
     windowed("sessions by string", "s", sf.session("3s"), sessions(3 * SECOND, "s"), aggregates, AGGREGATES_SQL),
     windowed("sessions by float", "f", sf.session("3s"), sessions(3 * SECOND, "f"), more_aggregates, MORE_SQL),
     windowed("sessions without a key", "", sf.session("1s"), sessions(SECOND, ""), aggregates, AGGREGATES_SQL),
@@ -241,6 +268,20 @@ def top_of_rows_in_windows(rows: sf.Stream) -> sf.Stream:
 def top_of_rows_by_key_in_sliding_windows(rows: sf.Stream) -> sf.Stream:
     windows = rows.select("s", "x", "v").key_by("s").window(sf.sliding("10s", every="4s"))
     return windows.top(1, by=["x", col("v").asc()])
+
+
+@against(f"""
+    SELECT s, {BOUNDS_SQL}, v FROM ({cumulative(3 * S4, S3)})
+    QUALIFY row_number() OVER (PARTITION BY s, we ORDER BY v DESC NULLS LAST) = 1""")
+def top_of_rows_in_cumulative_windows(rows: sf.Stream) -> sf.Stream:
+    return rows.select("s", "v").key_by("s").window(GROWING).top(1, by="v")
+
+
+@against(f"""
+    SELECT {BOUNDS_SQL}, s, i, v FROM ({days("Europe/Berlin", 1, 0)})
+    QUALIFY row_number() OVER (PARTITION BY we ORDER BY v DESC NULLS LAST, s NULLS LAST, i NULLS LAST) <= 2""")
+def top_of_rows_on_days_in_a_time_zone(rows: sf.Stream) -> sf.Stream:
+    return rows.select("s", "i", "v").window(BERLIN).top(2, by="v")
 
 
 @against(f"""

@@ -78,6 +78,9 @@ def test_a_projection_is_called_what_the_user_called_it(numbers: sf.Stream, flow
     [
         (sf.tumbling("90m", offset="15m"), "in windows of 90m, offset 15m"),
         (sf.sliding("1d", every="1h"), "in windows of 1d every 1h"),
+        (sf.cumulative("1d", step="1h"), "in windows that grow by 1h up to 1d"),
+        (sf.tumbling("1d", tz="Europe/Berlin"), "in windows of 1 day in Europe/Berlin"),
+        (sf.tumbling("7d", offset="4d", tz="UTC"), "in windows of 7 days in UTC, offset 4d"),
         (sf.session("500ms"), "in sessions that end after a gap of 500ms"),
     ],
 )

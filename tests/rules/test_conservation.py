@@ -40,6 +40,8 @@ CASES: dict[str, tuple[Any, Callable[[int], list[int]], str]] = {
     "sliding uneven": (sf.sliding("10s", every="4s"), pairs(10, 4), "k"),
     "sliding without a key": (sf.sliding("10s", every="3s"), pairs(10, 3), ""),
     "sliding with gaps": (sf.sliding("4s", every="10s"), pairs(4, 10), "k"),
+    "cumulative": (sf.cumulative("12s", step="4s"), lambda time: list(range(time % 12 // 4, 3)), "k"),
+    "days in a time zone": (sf.tumbling("1d", tz="Europe/Berlin"), lambda time: [0], "k"),
     "many slices": (sf.sliding("100s", every="1s"), pairs(100, 1), "k"),
     "sessions by key": (sf.session("3s"), lambda time: [time], "k"),
     "sessions": (sf.session("2s"), lambda time: [time], ""),
@@ -105,8 +107,8 @@ def _no_row_twice(out: list[dict[str, Any]], rows: list[Row], key: str, how: str
         for i in of_row:
             assert start <= rows[i][1] < end
             assert not key or rows[i][0] == row["k"]
-            assert (i, start) not in seen
-            seen.add((i, start))
+            assert (i, start, end) not in seen
+            seen.add((i, start, end))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from streamflow.errors import Location, UserError
 from streamflow.plan.logical.nodes import Aggregate, Node, Read, Top, Union, WithEventTime, Write, inputs
-from streamflow.plan.logical.windows import Final, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling
 
 
 def named(writes: tuple[Write, ...]) -> tuple[Write, ...]:
@@ -56,10 +56,12 @@ def _kind(node: Node) -> str | None:
             match window:
                 case None | Final():
                     return what
-                case Tumbling():
+                case Tumbling() | Calendar():
                     shape = "tumbling"
                 case Sliding():
                     shape = "sliding"
+                case Cumulative():
+                    shape = "cumulative"
                 case Session():
                     shape = "session"
             return shape if what == "agg" else f"{shape}-top"

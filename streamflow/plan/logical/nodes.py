@@ -16,7 +16,7 @@ from streamflow.connect.sink import Sink
 from streamflow.connect.source import Source
 from streamflow.errors import Location
 from streamflow.plan.logical.expr import Expr, RowFunction
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Aggregate(LogicalNode):
 
     input: Node
     keys: tuple[str, ...]
-    window: Tumbling | Sliding | Session | Final | None
+    window: Window | Final | None
     aggregates: tuple[Named, ...]
     """Expressions over `AggregateCall` leaves."""
 
@@ -153,7 +153,7 @@ class Aggregate(LogicalNode):
 class Top(LogicalNode):
     input: Node
     keys: tuple[str, ...]
-    window: Tumbling | Sliding | Session | Final
+    window: Window | Final
     n: int
     by: tuple[SortKey, ...]
 

@@ -22,6 +22,24 @@ class Sliding:
 
 
 @dataclass(frozen=True, slots=True)
+class Calendar:
+    """Windows of whole days on the clocks of a time zone, the first from `offset` after midnight of 1970-01-01."""
+
+    days: int
+    zone: str
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cumulative:
+    """Every `size` a window begins that grows by `step`; each of its lengths is a window. `step` divides `size`."""
+
+    size: int
+    step: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """The union of [t, t + gap) that overlap; rows exactly one gap apart are two sessions (rule 10)."""
 
@@ -39,7 +57,7 @@ class Final:
     length: int
 
 
-Window: TypeAlias = "Tumbling | Sliding | Session"
+Window: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar | Session"
 
 
 @dataclass(frozen=True, slots=True)
