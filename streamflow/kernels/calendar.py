@@ -85,8 +85,7 @@ class CalendarSlices:
         about = (np.maximum(positions, _LEAST + self._length) - self.offset) // self._length
         near = np.unique(np.unique(about)[:, None] + np.arange(-1, 2))
         starts = np.array([self._start(int(number)) for number in near], np.int64)
-        found = near[np.maximum(np.searchsorted(starts, positions, "right") - 1, 0)]
-        return found
+        return near[np.maximum(np.searchsorted(starts, positions, "right") - 1, 0)]
 
     def slice_of(self, position: int) -> int:
         number = self._about(position) + 1
