@@ -30,7 +30,6 @@ LATER: Mapping[str, str] = {
     "timer": "",
     #
     # Windows
-    "cumulative": "",
     "count_window": "",
     "global_window": "write a running .key_by(...).agg(...)",
     #
@@ -81,6 +80,7 @@ CALLS: Mapping[str, str] = {
     "Stream.window": 'write window(sf.tumbling("10s"))',
     "Stream.write": 'write .write("out", parquet.Sink("out/"))',
     "WindowedStream.top": 'write top(3, by="fare")',
+    "cumulative": 'write sf.cumulative("1d", step="1h")',
     "sliding": 'write sf.sliding("10s", every="2s")',
 }
 """How methods are called, for those who call them with arguments that they do not take."""

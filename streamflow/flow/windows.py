@@ -57,6 +57,7 @@ def sliding(size: Duration, *, every: Duration, offset: Duration = timedelta(0))
         return Sliding(_positive("size", size), period, _duration("offset", offset) % period)
 
 
+@explained
 def cumulative(size: Duration, *, step: Duration, offset: Duration = timedelta(0)) -> Cumulative:
     """Windows that grow by `step` until they are `size` long, when the next begin: the day so far, every hour.
 
