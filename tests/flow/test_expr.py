@@ -158,7 +158,13 @@ def test_pythons_own_functions_of_numbers_are_expressions() -> None:
 
 def test_a_mistake_in_an_expression_is_found_at_its_line() -> None:
     a = _any(col("a"))
-    for wrong in (lambda: a > 1 and a < 2, lambda: a.fristly, lambda: a.std, lambda: a.cast("x")):
+    mistakes: list[Callable[[], object]] = [
+        lambda: a > 1 and a < 2,
+        lambda: a.fristly,
+        lambda: a.std,
+        lambda: a.cast("x"),
+    ]
+    for wrong in mistakes:
         with pytest.raises(UserError) as error:
             wrong()
         assert error.value.location is not None
