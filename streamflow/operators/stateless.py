@@ -183,7 +183,10 @@ class ApplyBatches(Stateless):
         try:
             made = self._function(batch)
         except Exception as error:
-            raise DataError(f"the function {self._name} raised {type(error).__name__}: {error}") from error
+            raise DataError(
+                f"the function {self._name} raised {type(error).__name__}: {error}",
+                remedy="let it handle such rows, or filter them out before",
+            ) from error
         if not isinstance(made, pa.RecordBatch):
             raise DataError(
                 f"the function {self._name} returned a {type(made).__name__}", remedy="return a pa.RecordBatch"

@@ -243,21 +243,6 @@ BAD = {
         """,
         ["b.parquet"],
     ),
-    "a Parquet file with damaged pages": (
-        """
-        def build() -> sf.Flow:
-            pq.write_table(NUMBERS, here / "a.parquet", row_group_size=10_000, compression="zstd")
-            whole = bytearray((here / "a.parquet").read_bytes())
-            middle = len(whole) // 2
-            whole[middle : middle + 2000] = bytes(2000)
-            (here / "a.parquet").write_bytes(whole)
-            flow = sf.Flow("f")
-            rows = flow.read("rows", parquet.Source(here / "a.parquet"))  # <-
-            rows.write("out", parquet.Sink(here / "out", roll="10KB"))
-            return flow
-        """,
-        ["a.parquet"],
-    ),
     "a damaged gzip file": (
         """
         def build() -> sf.Flow:
@@ -281,18 +266,6 @@ BAD = {
             return flow
         """,
         ["in.txt"],
-    ),
-    "a column that a file lacks": (
-        """
-        def build() -> sf.Flow:
-            pq.write_table(NUMBERS, here / "a.parquet")
-            pq.write_table(NUMBERS.select(["s"]), here / "b.parquet")
-            flow = sf.Flow("f")
-            rows = flow.read("rows", parquet.Source(here / "*.parquet"))  # <-
-            rows.write("out", parquet.Sink(here / "out", roll="10KB"))
-            return flow
-        """,
-        ["b.parquet", "n"],
     ),
 }
 
