@@ -25,6 +25,10 @@ def assert_rows(table: pa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
     AssertionError: 1 row too many, 0 missing
       not expected: {'n': 2}
     """
+    rows = list(rows)
+    unknown = {name for row in rows for name in row} - set(table.column_names)
+    if unknown:
+        raise AssertionError(f"rows are expected to have {sorted(unknown)}; the table has {table.column_names}")
     found = sorted((dict(row) for row in table.to_pylist()), key=_sort_key)
     wanted = sorted(({name: row.get(name) for name in table.column_names} for row in rows), key=_sort_key)
     extra, missing = _difference(found, wanted)

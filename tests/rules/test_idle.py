@@ -19,7 +19,7 @@ Steps = st.lists(st.tuples(st.integers(0, 2), st.sampled_from([0, 30, 90, 600]),
 
 
 def parts_of(steps: list[tuple[int, int, int]]) -> list[list[Any]]:
-    """Three splits whose rows come in the order of their event times, from (split, silence, step of time) in seconds."""
+    """Three splits whose rows come in the order of their event times, of (split, silence, step of time) in seconds."""
     parts: list[list[Any]] = [[], [], []]
     clocks, clock, time = [0, 0, 0], 0, 0
     for row, (split, silence, passed) in enumerate(steps):
