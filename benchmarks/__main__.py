@@ -26,8 +26,12 @@ def main() -> int:
     print("   ".join(f"{name} {value}" for name, value in known.items()))
     rows = QUICK if options.quick else FULL
     print(f"\nNexmark, {rows / 1e6:.1f} M bids, M bids/s of CPU time on one core, by rows per batch\n")
-    measured = list(nexmark.measure_all(rows, min(rows, OTHER_KEYS)))
-    print(report.aligned([report.nexmark_header(), *map(report.nexmark_row, measured)]))
+    widths = report.nexmark_widths()
+    print(report.line(report.nexmark_header(), widths))
+    measured = []
+    for one in nexmark.measure_all(rows, min(rows, OTHER_KEYS)):
+        print(report.line(report.nexmark_row(one), widths), flush=True)
+        measured.append(one)
     reads = list(files.measure(FILE_ROWS // (5 if options.quick else 1)))
     print(f"\nFiles\n\n{report.aligned(report.file_rows(reads))}")
     starts = list(start.measure())

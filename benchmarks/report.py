@@ -25,16 +25,24 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
     """
     rows = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join(line(row, widths) for row in rows)
+
+
+def line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """One row of a table whose columns are so wide."""
+    first, *others = cells
+    right = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+    return "  ".join([first.ljust(widths[0]), *right]).rstrip()
 
 
 def nexmark_header() -> tuple[str, ...]:
     sizes = [f"{size // 1024}k" for size in SIZES]
     return ("query", *sizes, "bare 8k", "DuckDB", "x DuckDB 16k", "engine adds at 8k")
+
+
+def nexmark_widths() -> list[int]:
+    """Known before anything is measured: rows are printed as they come."""
+    return [max(len(title), least) for title, least in zip(nexmark_header(), (13, *[6] * 9), strict=True)]
 
 
 def nexmark_row(one: Measured) -> tuple[str, ...]:
