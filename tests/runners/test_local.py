@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import pyarrow as pa
 import pytest
@@ -85,7 +84,7 @@ class Sink:
 
     log: Log
     fails: str = ""
-    changelog: ClassVar[bool] = False
+    changelog: bool = False
 
     def open(self, who: SinkContext) -> Sink:
         self._maybe("open")

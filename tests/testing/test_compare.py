@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pyarrow as pa
 import pytest
@@ -40,8 +41,8 @@ def test_a_row_with_a_column_that_the_table_lacks_differs(wrong: dict[str, int])
 
 
 @given(st.lists(st.floats(-1e300, 1e300) | st.just(math.nan) | st.just(math.inf), max_size=8), st.randoms())
-def test_rows_of_floats_that_are_nearly_equal_find_each_other(values: list[float], rng: object) -> None:
-    shuffled = sorted((value * (1 + 1e-12) for value in values), key=lambda _: rng.random())  # type: ignore[attr-defined]
+def test_rows_of_floats_that_are_nearly_equal_find_each_other(values: list[float], rng: random.Random) -> None:
+    shuffled = sorted((value * (1 + 1e-12) for value in values), key=lambda _: rng.random())
     assert_rows(pa.table({"x": pa.array(values, pa.float64())}), [{"x": value} for value in shuffled])
 
 
