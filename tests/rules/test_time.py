@@ -56,8 +56,8 @@ def graph_of(flow: sf.Flow, workers: int = 1) -> PhysicalGraph:
 
 def test_1_no_change_of_columns_moves_a_row_into_another_window(run_batches: Batches) -> None:
     def steps(rows: sf.Stream) -> sf.Stream:
-        overwritten = rows.with_columns(t=sf.lit(0), k="t")
-        return count(overwritten.rename({"t": "u"}).drop("u").select("v"))
+        changed = rows.with_columns(t=sf.lit(0), k="t").rename({"t": "u"}).select("v", "u").rename({"u": "t"}).drop("v")
+        return changed.window(sf.tumbling("10s")).agg(n=sf.count(), t=col("t").max())
 
     found, _ = run_batches(steps, [("a", 1, 3 * SECOND), ("a", 1, 12 * SECOND)])
     assert [(row["window_start"], row["n"]) for row in found] == [(0, 1), (10 * SECOND, 1)]
