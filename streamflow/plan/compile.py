@@ -83,10 +83,10 @@ def _guarded(run: Callable[[pa.RecordBatch], Any], expr: Expr) -> Callable[[pa.R
     return evaluate
 
 
-def _remedy(expr: Expr) -> str | None:
+def _remedy(expr: Expr) -> str:
     if any(isinstance(term, Cast) and term.strict for term in walk(expr)):
         return "with .cast(..., strict=False) what does not fit is null"
-    return None
+    return "filter such rows out before"
 
 
 def _compile(expr: Expr, schema: pa.Schema) -> Code:

@@ -352,7 +352,7 @@ def _min_time(source: Source | None, expr: Expr, schema: pa.Schema) -> Callable[
                 least = timed.min_value(split, name)
                 if least is None or not least.is_valid:
                     return None
-                row = {f.name: [None] for f in schema} | {name: [least.cast(field.type).as_py()]}
+                row = {f.name: pa.nulls(1, f.type) for f in schema} | {name: pa.repeat(least.cast(field.type), 1)}
                 value = convert(pa.RecordBatch.from_pydict(row, schema=schema))[0]
                 return value.value if value.is_valid else None
 

@@ -531,3 +531,8 @@ def test_11_the_end_of_a_split_is_not_the_end_of_time() -> None:
         if not job._jump_clock():
             job.step()
     assert job.results()["out"].num_rows == 0, "split b has not shown a row"
+
+
+def test_11_a_file_of_times_that_no_datetime_can_hold_is_read(tmp_path: Path, table: Table) -> None:
+    pq.write_table(table([("a", 1, -(2**62)), ("a", 1, 2**62)]), tmp_path / "far.parquet")
+    assert counted(parquet.Source(str(tmp_path / "far.parquet")), "t") == (0, 2)
