@@ -350,8 +350,8 @@ def _min_time(source: Source | None, expr: Expr, schema: pa.Schema) -> Callable[
 
             def min_time(split: str) -> int | None:
                 least = timed.min_value(split, name)
-                if least is None or not least.is_valid:
-                    return None
+                if least is None or not least.is_valid or pa.types.is_string(least.type):
+                    return None  # the least text, "10", need not be the least number, 9
                 row = {f.name: pa.nulls(1, f.type) for f in schema} | {name: pa.repeat(least.cast(field.type), 1)}
                 value = convert(pa.RecordBatch.from_pydict(row, schema=schema))[0]
                 return value.value if value.is_valid else None

@@ -536,3 +536,10 @@ def test_11_the_end_of_a_split_is_not_the_end_of_time() -> None:
 def test_11_a_file_of_times_that_no_datetime_can_hold_is_read(tmp_path: Path, table: Table) -> None:
     pq.write_table(table([("a", 1, -(2**62)), ("a", 1, 2**62)]), tmp_path / "far.parquet")
     assert counted(parquet.Source(str(tmp_path / "far.parquet")), "t") == (0, 2)
+
+
+def test_2_statistics_of_text_say_nothing_about_the_numbers_that_it_is_read_as(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"t": ["10", "9", "9"]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"t": ["100"]}), tmp_path / "2.parquet")
+    source = parquet.Source(str(tmp_path), schema=pa.schema({"t": pa.int64()}))
+    assert counted(source, sf.from_epoch("t", "s")) == (0, 4)
