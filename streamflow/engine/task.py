@@ -261,6 +261,11 @@ class Task:
         self._advance(read, ended=False)
         return self._take()
 
+    def idle_at(self, read: int) -> int | None:
+        """When the next of the read's splits becomes idle, if it stays quiet: it is to be polled then (rule 4)."""
+        due = [times.clock.idle_at() for times in self._times_of(read)]
+        return min((time for time in due if time is not None), default=None)
+
     def on_split_ended(self, read: int, split: str, *, last: bool) -> list[TaskOutput]:
         """The split has no more rows. `last`: so have all, and no split can appear (see `on_read_ended`)."""
         for times in self._times_of(read):

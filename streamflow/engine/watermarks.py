@@ -134,6 +134,13 @@ class SplitClock:
                 state.quiet_since = now
             state.idle = now - state.quiet_since >= self._idle
 
+    def idle_at(self) -> int | None:
+        """When, by the monotonic clock, the next split becomes idle if it stays quiet; None if none does."""
+        if self._idle is None:
+            return None
+        waiting = (s.quiet_since for s in self._splits.values() if not s.idle and not s.ended)
+        return min((since + self._idle for since in waiting if since is not None), default=None)
+
     def on_ended(self, split: str) -> None:
         self._splits[split].ended = True
 

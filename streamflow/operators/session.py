@@ -13,6 +13,7 @@ from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import WINDOW_FIELDS, finished, on_time, split_fired, times_of
+from streamflow.operators.preaggregate import pick_key
 from streamflow.state.container import Container
 from streamflow.state.held_rows import empty_batch
 from streamflow.state.open_sessions import OpenSessions
@@ -143,8 +144,7 @@ class SessionAggregate:
         return self._sessions(keys, found, parts)
 
     def _sessions(self, keys: Sequence[pa.Array], found: Sessions, parts: Sequence[pa.Array]) -> pa.RecordBatch:
-        first = pa.array(found.first)
-        columns = [*(key.take(first) for key in keys), pa.array(found.starts), pa.array(found.ends), *parts]
+        columns = [*(pick_key(key, found.first) for key in keys), pa.array(found.starts), pa.array(found.ends), *parts]
         return pa.RecordBatch.from_arrays(columns, schema=self._open.schema)
 
     def _results(self, sessions: pa.RecordBatch) -> Batch:

@@ -93,9 +93,13 @@ class OpenRead:
                 self.wakes_at = now + int(seconds * 1e6)
                 self.fileno = fileno
                 quiet = self._unfinished if self._asked is None else self._asked.quiet()
-                return self._watermarks() + self._task.on_quiet(self.node.id, quiet, now)
+                outputs = self._watermarks() + self._task.on_quiet(self.node.id, quiet, now)
+                idle_at = self._task.idle_at(self.node.id)
+                if idle_at is not None:  # a long wait must not hide that a split has become idle
+                    self.wakes_at = min(self.wakes_at, max(idle_at, now))
+                return outputs
             case batches:
-                outputs: list[TaskOutput] = []
+                outputs = []
                 for split, batch in batches:
                     if batch.num_rows:
                         outputs += self._task.on_rows(self.node.id, split, self._canonical(batch))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from streamflow_connectors import memory
 
 import streamflow as sf
 from streamflow import col
@@ -68,3 +70,27 @@ def test_3_rows_in_the_order_of_time_are_never_late_however_quiet_some_splits_ar
     assert results.late == {}
     each = 2 if steps is beside_itself else 1
     assert sum(results["out"].column("n").to_pylist()) == each * len(timeline)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_3_a_quiet_read_does_not_hold_another_beside_it_not_even_behind_an_exchange(workers: int) -> None:
+    """The windows of the busy read fire before it ends, although the other one, which waits for an hour, is at 0."""
+    made = sf.Flow("f")
+    schema = pa.schema([("k", pa.string()), ("t", pa.timestamp("us", "UTC"))])
+    late = sf.bounded_out_of_orderness("0s", idle="1m")
+    quiet, busy = (
+        made.read(name, memory.Source(schema.empty_table()), event_time="t", watermark=late)
+        for name in ("quiet", "busy")
+    )
+    counts = quiet.key_by("k").window(sf.tumbling("10s")).agg(n=sf.count()).select("k")
+    counts.union(busy.select("k")).window(sf.tumbling("10s")).agg(n=sf.count()).step("both").write("out", memory.Sink())
+    for seed in range(10):
+        given = {
+            "quiet": [{"k": "q", "t": 0}, advance("1h"), {"k": "q", "t": 500_000_000}],
+            "busy": [
+                *[{"k": "b", "t": 0}, advance("10m"), {"k": "b", "t": 100_000_000}],
+                *[advance("10m"), {"k": "b", "t": 0}],
+            ],
+        }
+        results = sf.testing.run(made, given, seed=seed, workers=workers)
+        assert results.late.get("both", 0) >= 1

@@ -203,8 +203,8 @@ def test_15_windows_of_many_slices_hold_what_falls_into_them(table: Table, flow:
 KEYS: dict[str, tuple[pa.Array, list[Any]]] = {
     "null": (pa.array([None, None, 1], pa.int64()), [(None, 2), (1, 1)]),
     "nan": (pa.array([math.nan, -math.nan, np.float64("nan"), 1.0]), [(math.nan, 3), (1.0, 1)]),
-    "zeros": (pa.array([0.0, -0.0, 0.0]), [(0.0, 3)]),
-    "small zeros": (pa.array([0.0, -0.0, None], pa.float32()), [(0.0, 2), (None, 1)]),
+    "zeros": (pa.array([-0.0, 0.0, -0.0]), [(0.0, 3)]),
+    "small zeros": (pa.array([-0.0, 0.0, None], pa.float32()), [(0.0, 2), (None, 1)]),
     "text": (pa.array(["a", "a\x00", "A", "á", "a\u0301", "", None]), None),  # type: ignore[dict-item]
 }
 
