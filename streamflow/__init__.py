@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from streamflow import testing as testing
     from streamflow.flow.expr import Expr as Expr
     from streamflow.flow.expr import col as col
-    from streamflow.flow.expr import count as count
     from streamflow.flow.expr import from_epoch as from_epoch
     from streamflow.flow.expr import lit as lit
     from streamflow.flow.expr import when as when
+    from streamflow.flow.expr_aggregates import aggregate as aggregate
+    from streamflow.flow.expr_aggregates import count as count
     from streamflow.flow.flow import Flow as Flow
     from streamflow.flow.grouped import KeyedStream as KeyedStream
     from streamflow.flow.grouped import WindowedStream as WindowedStream
@@ -29,20 +30,23 @@ if TYPE_CHECKING:
     from streamflow.flow.windows import session as session
     from streamflow.flow.windows import sliding as sliding
     from streamflow.flow.windows import tumbling as tumbling
+    from streamflow.plan.logical.contract import Aggregator as Aggregator
     from streamflow.runners.local import main as main
     from streamflow.runners.local import run as run
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Aggregator": "streamflow.plan.logical.contract",
     "Expr": "streamflow.flow.expr",
     "Flow": "streamflow.flow.flow",
     "KeyedStream": "streamflow.flow.grouped",
     "Stream": "streamflow.flow.stream",
     "WindowedStream": "streamflow.flow.grouped",
+    "aggregate": "streamflow.flow.expr_aggregates",
     "bounded_out_of_orderness": "streamflow.flow.windows",
     "col": "streamflow.flow.expr",
-    "count": "streamflow.flow.expr",
+    "count": "streamflow.flow.expr_aggregates",
     "cumulative": "streamflow.flow.windows",
     "from_epoch": "streamflow.flow.expr",
     "lit": "streamflow.flow.expr",
@@ -56,11 +60,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Aggregator",
     "Expr",
     "Flow",
     "KeyedStream",
     "Stream",
     "WindowedStream",
+    "aggregate",
     "bounded_out_of_orderness",
     "col",
     "count",

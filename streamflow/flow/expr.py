@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from streamflow.errors import UserError
 from streamflow.flow.calls import explains_calls
+from streamflow.flow.expr_aggregates import Aggregates
 from streamflow.flow.instead import LATER
 from streamflow.flow.location import Building, users_line
 from streamflow.flow.records import cast_type, row_function
@@ -65,6 +66,13 @@ _INSTEAD = {
     "average": "write .mean()",
     "avg": "write .mean()",
     "nunique": "write .n_unique()",
+    "arg_max": "rows have no numbers in a stream: col('bidder').max_by('price') is the bidder of the highest price",
+    "arg_min": "rows have no numbers in a stream: col('bidder').min_by('price') is the bidder of the lowest price",
+    "approx_count_distinct": "write .approx_n_unique()",
+    "percentile": "write .quantile(0.95)",
+    "stddev": "write .std()",
+    "variance": "write .var()",
+    "agg": "an aggregate of your own is sf.aggregate(object, column)",
     "name": "write .alias('name'), or give the name as a keyword: with_columns(name=...)",
     "isin": "write .is_in([...])",
     "between": "write .is_between(low, high)",
@@ -87,7 +95,7 @@ class NoSuchMethod(UserError, AttributeError):
 
 
 @explains_calls
-class Expr:
+class Expr(Aggregates):
     """A value per row, computed from columns."""
 
     __slots__ = ("_name", "node")
@@ -302,28 +310,6 @@ class Expr:
 
         return Struct(self)
 
-    # Aggregates
-
-    def sum(self) -> Expr:
-        return Expr(AggregateCall("sum", self.node), self._name)
-
-    def min(self) -> Expr:
-        return Expr(AggregateCall("min", self.node), self._name)
-
-    def max(self) -> Expr:
-        return Expr(AggregateCall("max", self.node), self._name)
-
-    def mean(self) -> Expr:
-        return Expr(AggregateCall("mean", self.node), self._name)
-
-    def count(self) -> Expr:
-        """The number of values that are not null; `sf.count()` counts rows."""
-        return Expr(AggregateCall("count", self.node), self._name)
-
-    def n_unique(self) -> Expr:
-        """The number of distinct values."""
-        return Expr(AggregateCall("n_unique", self.node), self._name)
-
     # Order
 
     def asc(self) -> Order:
@@ -465,15 +451,6 @@ def lit(value: Value) -> Expr:
     when(col('price') > 100).then(lit('high')).otherwise(lit('low'))
     """
     return Expr(to_node(value, text="value"))
-
-
-def count() -> Expr:
-    """The number of rows.
-
-    >>> count()
-    count()
-    """
-    return Expr(AggregateCall("count"))
 
 
 def from_epoch(column: ColumnLike, unit: Literal["s", "ms", "us", "ns"] = "s") -> Expr:

@@ -110,8 +110,10 @@ class WindowedStream:
         """One row per window (and key) that has rows, when the watermark passes its end.
 
         Its columns: the keys, `window_start`, `window_end`, then the aggregates; its event time is a microsecond before
-        `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.count()`,
-        `.n_unique()` and arithmetic between them; names inside are the input's.
+        `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.std()`, `.var()`,
+        `.count()`, `.n_unique()`, `.median()`, `.quantile(q)`, `.any()`, `.all()`, `.max_by("y")`, `.min_by("y")`, the
+        approximate `.approx_n_unique()` and `.approx_quantile(q)`, your own (`sf.aggregate`), each of all rows or of
+        those that `filter=` is true for, and arithmetic between them; names inside are the input's.
 
         >>> rides.window(sf.session("10m")).agg(col("fare").max(), net=(col("fare") * 0.9).mean()).schema.names
         ['window_start', 'window_end', 'fare', 'net']

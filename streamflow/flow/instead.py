@@ -9,17 +9,9 @@ _FINAL_ONLY = "a window's result is sent once, when the watermark passes its end
 
 LATER: Mapping[str, str] = {
     # Aggregates
-    "all": "",
-    "any": "",
     "first": "",
     "last": "",
     "list": "",
-    "median": "",
-    "quantile": "",
-    "std": "",
-    "var": "",
-    "sum(filter=)": "write when(condition).then(col('x')).sum()",
-    "count(filter=)": "write when(condition).then(1).count()",
     #
     # Keyed functions
     "process": "",
@@ -67,8 +59,8 @@ LATER: Mapping[str, str] = {
 """What only later versions have: methods, names of the package, keywords; and what to do until then."""
 
 CALLS: Mapping[str, str] = {
-    "Expr.count": "write col('x').count()",
-    "Expr.sum": "write col('x').sum()",
+    "Aggregates.count": "write col('x').count()",
+    "Aggregates.sum": "write col('x').sum()",
     "Flow": 'write sf.Flow("hot-items")',
     "Flow.read": 'write flow.read("bids", parquet.Source("bids/*.parquet"), event_time="date_time")',
     "KeyedStream.top": 'write top(3, by="fare")',
@@ -86,7 +78,8 @@ CALLS: Mapping[str, str] = {
 """How methods are called, for those who call them with arguments that they do not take."""
 
 _AGGREGATES = {
-    name: f"aggregates stand in agg: .agg(x=col('x').{name}())" for name in ("sum", "min", "max", "mean", "n_unique")
+    name: f"aggregates stand in agg: .agg(x=col('x').{name}())"
+    for name in ("sum", "min", "max", "mean", "std", "var", "median", "n_unique", "any", "all")
 }
 
 STREAM: Mapping[str, str] = {

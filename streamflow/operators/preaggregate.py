@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields
+from streamflow.kernels.aggregate import AggregateSpec, merge, partial_fields, partial_of_rows
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.grouping import Groups, group, runs
 from streamflow.kernels.tally import tally
@@ -136,7 +136,7 @@ class RowInput:
 
     def __init__(self, layout: Layout, window: Slices, schema: pa.Schema) -> None:
         position = window.column if isinstance(window, FinalBound) else TIME
-        values = sorted({spec.column for spec in layout.aggregates if spec.column is not None})
+        values = sorted({name for spec in layout.aggregates for name in spec.columns})
         self._indices = [schema.get_field_index(name) for name in (*layout.keys, *values, position)]
         self._value = {name: len(layout.keys) + index for index, name in enumerate(values)}
         self._layout = layout
@@ -166,7 +166,7 @@ class RowInput:
         groups = group(keys, len(columns[0]), leading=None if isinstance(slices, int) else slices)
         reduced = [pick_key(key, groups.first) for key in keys]
         for spec in self._layout.aggregates:
-            reduced += partial(spec, None if spec.column is None else columns[self._value[spec.column]], groups)
+            reduced += partial_of_rows(spec, lambda name: columns[self._value[name]], groups)
         return Reduced.of(slices, reduced, groups)
 
     def _slices_or_one(self, columns: Sequence[pa.Array]) -> Int64s | int:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields, result_type
+from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields, partial_of_rows, result_of
 from streamflow.kernels.arrays import Int64s
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
@@ -62,7 +62,7 @@ class RunningAggregate:
         self._timed = TIME in schema.names
         self._watermark = MIN_TIME
         key_fields = [schema.field(key) for key in keys]
-        results = [pa.field(spec.name, result_type(spec.kind, spec.type)) for spec in aggregates]
+        results = [pa.field(spec.name, result_of(spec)) for spec in aggregates]
         hidden = [pa.field(TIME, _EVENT_TIME.type)] if self._timed else []
         self.output_schema = pa.schema([*key_fields, *results, *hidden, pa.field(CHANGE, CHANGE_TYPE)])
         self._parts = [[field.name for field in partial_fields(spec)] for spec in aggregates]
@@ -80,8 +80,7 @@ class RunningAggregate:
         before, after = [], []
         changed = new
         for spec, names in zip(self._aggregates, self._parts, strict=True):
-            values = None if spec.column is None else batch.column(spec.column)
-            parts = partial(spec, values, groups)
+            parts = partial_of_rows(spec, batch.column, groups)
             if known.size:
                 old = [self._table.get(name, slots[known]) for name in names]
                 parts = merge(spec, [pa.concat_arrays(both) for both in zip(parts, old, strict=True)], pairs)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields, result_type
+from streamflow.kernels.aggregate import AggregateSpec, merge, partial_fields, partial_of_rows, result_of
 from streamflow.kernels.arrays import raw_values
 from streamflow.kernels.grouping import Groups, group
 from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
@@ -46,7 +46,7 @@ class SessionAggregate:
         self._keys = keys
         self._gap = gap
         self._aggregates = aggregates
-        columns = dict.fromkeys([*keys, *(spec.column for spec in aggregates if spec.column is not None)])
+        columns = dict.fromkeys([*keys, *(name for spec in aggregates for name in spec.columns)])
         self._needed = [schema.get_field_index(name) for name in columns] + [len(schema) - 1]
         self._place = {name: place for place, name in enumerate(columns)}
         self._raw: list[Batch] = []
@@ -59,7 +59,7 @@ class SessionAggregate:
             MIN_TIME  # no session ends before; MIN_TIME until the open ones, maybe restored, have been seen
         )
         self._progress = Progress()
-        results = [pa.field(spec.name, result_type(spec.kind, spec.type)) for spec in aggregates]
+        results = [pa.field(spec.name, result_of(spec)) for spec in aggregates]
         self.output_schema = pa.schema([*fields, *WINDOW_FIELDS, *results, pa.field(TIME, TIME_TYPE)])
 
     @property
@@ -122,11 +122,10 @@ class SessionAggregate:
         keys = self._key_columns(rows)
         found = merge_intervals(group(keys, rows.num_rows), times, row_ends(times, self._gap))
         groups = Groups(found.ids, found.count, found.first)
-        parts = [part for spec in self._aggregates for part in partial(spec, self._column(rows, spec), groups)]
+        parts: list[pa.Array] = []
+        for spec in self._aggregates:
+            parts += partial_of_rows(spec, lambda name: rows.column(self._place[name]), groups)
         return self._sessions(keys, found, parts)
-
-    def _column(self, rows: pa.RecordBatch, spec: AggregateSpec) -> pa.Array | None:
-        return None if spec.column is None else rows.column(self._place[spec.column])
 
     def _merged(self, sessions: pa.RecordBatch) -> pa.RecordBatch:
         keys = self._key_columns(sessions)

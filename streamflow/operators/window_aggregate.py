@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.errors import DataError
-from streamflow.kernels.aggregate import AggregateSpec, finish, result_type
+from streamflow.kernels.aggregate import AggregateSpec, finish, result_of
 from streamflow.kernels.arrays import Int64s
 from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
@@ -57,7 +57,7 @@ class WindowAggregate:
         fields = [self._layout.schema.field(key) for key in keys]
         if not isinstance(window, FinalBound):
             fields += [pa.field("window_start", TIME_TYPE), pa.field("window_end", TIME_TYPE)]
-        fields += [pa.field(spec.name, result_type(spec.kind, spec.type)) for spec in aggregates]
+        fields += [pa.field(spec.name, result_of(spec)) for spec in aggregates]
         self.output_schema = pa.schema([*fields, pa.field(TIME, TIME_TYPE)])
 
     @property

@@ -270,13 +270,22 @@ def _row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
 
 def _spec(name: str, expr: Expr, schema: pa.Schema) -> AggregateSpec:
     assert isinstance(expr, AggregateCall), "the rule plain_aggregates leaves only calls"
-    match expr.argument:
-        case None:
-            return AggregateSpec(expr.kind, None, None, name)
-        case Column(column):
-            return AggregateSpec(expr.kind, column, schema.field(column).type, name)
-        case other:
-            raise TypeError(f"the rule plain_aggregates leaves only columns, not {show(other)}")
+    argument = None if expr.argument is None else _column(expr.argument)
+    return AggregateSpec(
+        expr.kind,
+        argument,
+        None if argument is None else schema.field(argument).type,
+        name,
+        more=tuple((_column(part), schema.field(_column(part)).type) for part in expr.more),
+        filter=None if expr.filter is None else _column(expr.filter),
+        options=expr.options,
+        custom=expr.custom,
+    )
+
+
+def _column(expr: Expr) -> str:
+    assert isinstance(expr, Column), f"the rule plain_aggregates leaves only columns, not {show(expr)}"
+    return expr.name
 
 
 # Operators of windows are made with slices of their own, which may remember what they looked up.

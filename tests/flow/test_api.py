@@ -17,11 +17,13 @@ def _public(kind: type) -> list[str]:
 
 def test_names_of_the_package() -> None:
     assert sf.__all__ == [
+        "Aggregator",
         "Expr",
         "Flow",
         "KeyedStream",
         "Stream",
         "WindowedStream",
+        "aggregate",
         "bounded_out_of_orderness",
         "col",
         "count",

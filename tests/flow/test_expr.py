@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from streamflow.errors import UserError
-from streamflow.flow.expr import Expr, col, count, from_epoch, lit, output_name, to_node, when
+from streamflow.flow.expr import Expr, col, from_epoch, lit, output_name, to_node, when
+from streamflow.flow.expr_aggregates import count
 from streamflow.plan.logical.expr import Call, Column, Literal
 
 
@@ -58,6 +59,13 @@ def test_an_expression_reads_as_it_was_written() -> None:
         "when(col('a') > 1).then(1).otherwise(0)",
         "from_epoch(col('ts'), 'ms')",
         "col('a').sum() / count()",
+        "count(filter=col('a') > 0)",
+        "col('a').std() + col('a').var(ddof=0)",
+        "col('a').quantile(0.9) - col('a').median(filter=col('b'))",
+        "col('a').quantile(0.9, interpolation='linear')",
+        "col('a').max_by(col('b') * 2, filter=col('c') == 'x')",
+        "col('a').approx_quantile(0.5, error=0.1) + col('a').approx_n_unique(error=0.05)",
+        "(col('a') > 1).any() & (col('b') > 1).all()",
     ]:
         names = {"col": col, "lit": lit, "when": when, "from_epoch": from_epoch, "count": count}
         assert repr(eval(text, names)) == text  # noqa: S307
@@ -106,6 +114,8 @@ def test_what_python_would_do_with_a_condition_is_refused() -> None:
         ("apply", "with_columns"),
         ("map_elements", "with_columns"),
         ("isin", "is_in"),
+        ("arg_max", "max_by"),
+        ("arg_min", "min_by"),
         ("is_nul", r"did you mean .*\.is_null"),
         ("men", r"\.mean|\.min"),
     ],

@@ -6,11 +6,13 @@ No row is late here: in every split t >= running maximum - bound. Then the resul
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -41,6 +43,7 @@ INTS = [None, 0, 1, -1, 2**63 - 1, -(2**63), 7, 123_456_789]
 FLOATS = [None, 0.0, -0.0, math.nan, math.inf, -math.inf, 1.5, -2.25]
 SMALL = [None, 0, 1, -1, 1000, -(2**40), 2**40]
 
+Int64s: TypeAlias = "npt.NDArray[np.int64]"
 Row = dict[str, Any]
 Steps = Callable[[sf.Stream], sf.Stream]
 
@@ -163,6 +166,58 @@ def more_aggregates() -> dict[str, sf.Expr]:
     }
 
 
+FURTHER_SQL = """
+    var_samp(v) AS var, stddev_samp(v) AS std, stddev_pop(v) AS spread,
+    quantile_cont(v, 0.3) AS low, median(v) AS middle, quantile_cont(v, 0.5) FILTER (WHERE v > 0) AS positive,
+    list_sort(list(x) FILTER (WHERE x IS NOT NULL))[1 + floor((count(x) - 1) * 0.75 + 0.5)::INT] AS high,
+    bool_or(v > 0) AS some, bool_and(v > 0) AS every,
+    first(s ORDER BY x DESC, s ASC NULLS LAST) FILTER (WHERE x IS NOT NULL) AS best,
+    first(v ORDER BY s ASC, v ASC NULLS LAST) FILTER (WHERE s IS NOT NULL AND v < 5) AS least,
+    first(v ORDER BY us DESC, v ASC NULLS LAST) AS newest,
+    count(*) FILTER (WHERE v > 0) AS up, (sum(v) FILTER (WHERE s > 'a'))::BIGINT AS total,
+    count(DISTINCT x) AS kinds, coalesce(sum(v::DOUBLE * v::DOUBLE), 0) AS squares,
+    coalesce(sum(v::DOUBLE * v::DOUBLE) FILTER (WHERE v > 1), 0) AS large"""
+
+
+class SumOfSquares:
+    """0 for no value, so that rows that a filter leaves out are seen to be left out."""
+
+    partials = {"total": pa.float64()}  # noqa: RUF012
+    result = pa.float64()
+
+    def partial(self, ids: Int64s, count: int, values: pa.Array) -> dict[str, Any]:
+        numbers = values.cast(pa.float64()).fill_null(0).to_numpy()
+        return {"total": np.bincount(ids, weights=numbers * numbers, minlength=count)}
+
+    def merge(self, ids: Int64s, count: int, partials: Mapping[str, pa.Array]) -> dict[str, Any]:
+        return {"total": np.bincount(ids, weights=partials["total"].to_numpy(), minlength=count)}
+
+    def finish(self, partials: Mapping[str, pa.Array]) -> pa.Array:
+        return partials["total"]
+
+
+def further_aggregates() -> dict[str, sf.Expr]:
+    return {
+        "var": col("v").var(),
+        "std": col("v").std(),
+        "spread": col("v").std(ddof=0),
+        "low": col("v").quantile(0.3, "linear"),
+        "middle": col("v").median(),
+        "positive": col("v").median(filter=col("v") > 0),
+        "high": col("x").quantile(0.75),
+        "some": (col("v") > 0).any(),
+        "every": (col("v") > 0).all(),
+        "best": col("s").max_by("x"),
+        "least": col("v").min_by("s", filter=col("v") < 5),
+        "newest": col("v").max_by("_time"),
+        "up": sf.count(filter=col("v") > 0),
+        "total": col("v").sum(filter=col("s") > "a"),
+        "kinds": col("x").approx_n_unique(),
+        "squares": sf.aggregate(SumOfSquares(), "v"),
+        "large": sf.aggregate(SumOfSquares(), "v", filter=col("v") > 1),
+    }
+
+
 def windowed(name: str, keys: str, window: Any, rows: str, aggs: Callable[[], dict[str, sf.Expr]], sql: str) -> Case:
     names = [k for k in keys.split(",") if k]
 
@@ -197,6 +252,9 @@ CASES = [
     windowed("weeks in a time zone", "", NEW_YORK, days("America/New_York", 7, 6), more_aggregates, MORE_SQL),
     windowed("sessions by string", "s", sf.session("3s"), sessions(3 * SECOND, "s"), aggregates, AGGREGATES_SQL),
     windowed("sessions by float", "f", sf.session("3s"), sessions(3 * SECOND, "f"), more_aggregates, MORE_SQL),
+    windowed("further by float", "f", sf.tumbling("10s"), tumbling(S10), further_aggregates, FURTHER_SQL),
+    windowed("further sliding", "", sf.sliding("10s", every="4s"), sliding(S10, S4), further_aggregates, FURTHER_SQL),
+    windowed("further in sessions", "s", sf.session("3s"), sessions(3 * SECOND, "s"), further_aggregates, FURTHER_SQL),
     windowed("sessions without a key", "", sf.session("1s"), sessions(SECOND, ""), aggregates, AGGREGATES_SQL),
 ]
 
@@ -231,6 +289,19 @@ def filter_and_project_before(rows: sf.Stream) -> sf.Stream:
 @against(f"SELECT s, f, {AGGREGATES_SQL}, {MORE_SQL} FROM rows GROUP BY ALL", changelog=True)
 def running_aggregate(rows: sf.Stream) -> sf.Stream:
     return rows.key_by("s", "f").agg(**aggregates(), **more_aggregates())
+
+
+@against(f"SELECT s, {FURTHER_SQL} FROM rows GROUP BY ALL", changelog=True)
+def further_running_aggregates(rows: sf.Stream) -> sf.Stream:
+    return rows.key_by("s").agg(**further_aggregates())
+
+
+@against(f"""
+    SELECT make_timestamptz(we) AS window_end, stddev_samp(n) AS std, median(n) AS middle
+    FROM (SELECT i, ws, we, count(*) AS n FROM ({tumbling(S10)}) GROUP BY ALL) GROUP BY ALL""")
+def further_aggregates_of_fired_windows(rows: sf.Stream) -> sf.Stream:
+    counts = rows.key_by("i").window(sf.tumbling("10s")).agg(n=sf.count())
+    return counts.key_by("window_end").agg(std=col("n").std(), middle=col("n").median())
 
 
 @against(f"SELECT {AGGREGATES_SQL} FROM rows HAVING count(*) > 0", changelog=True)

@@ -56,6 +56,13 @@ def build(path: str = "rides", limit: int | None = None) -> sf.Flow:
     assert_type(keyed, sf.KeyedStream)
     windowed = keyed.window(sf.sliding("10s", every=timedelta(seconds=2)))
     assert_type(windowed, sf.WindowedStream)
+    windowed.agg(
+        col("fare").quantile(0.9, "linear", filter=col("fare") > 1),
+        best=col("city").max_by("fare", filter="large"),
+        any=(col("fare") > 3).any() & (col("fare") < 9).all(),
+        near=col("fare").approx_quantile(0.5, error=0.05) - col("fare").median(),
+        few=sf.count(filter=col("fare") < 2) / col("city").approx_n_unique(),
+    )
     counts = windowed.agg(sf.count(), mean=(col("fare") * 0.9).mean() / sf.count()).step("counts")
     assert_type(counts, sf.Stream)
     assert_type(rows.window(sf.session("30m")), sf.WindowedStream)

@@ -6,6 +6,7 @@ from streamflow.connect.canonical import canonical_schema
 from streamflow.connect.sink import Sink
 from streamflow.connect.source import Source
 from streamflow.connect.units import parse_duration
+from streamflow.kernels.aggregate import Aggregator, Kind, Option
 from streamflow.operators.events import CHANGE, CHANGE_NAMES, ORDER, RESERVED, TIME
 
 __all__ = [
@@ -14,6 +15,9 @@ __all__ = [
     "ORDER",
     "RESERVED",
     "TIME",
+    "Aggregator",
+    "Kind",
+    "Option",
     "Sink",
     "Source",
     "canonical_schema",

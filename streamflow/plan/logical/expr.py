@@ -96,8 +96,8 @@ def default_name(expr: Expr) -> str:
                 return name
             case RowFunction(name=name):
                 return name
-            case AggregateCall(kind=kind, argument=None):
-                return kind
+            case AggregateCall(kind="count", argument=None):
+                return "count"
             case _:
                 pass
     return "literal"

@@ -52,8 +52,8 @@ def _show(expr: Expr) -> tuple[str, int]:
             return f"{whens}.otherwise({_value(otherwise)})", _ATOM
         case RowFunction():
             return f"{expr.name}({', '.join([*(p.name for p in expr.parameters), *['**row'] * expr.rest])})", _ATOM
-        case AggregateCall(kind, argument):
-            return ("count()" if argument is None else f"{_within(argument, _ATOM)}.{kind}()"), _ATOM
+        case AggregateCall():
+            return _show_aggregate(expr), _ATOM
 
 
 def _show_call(call: Call) -> tuple[str, int]:
@@ -85,6 +85,26 @@ def _show_call(call: Call) -> tuple[str, int]:
     name = {"between": "is_between", "coalesce": "fill_null"}.get(call.function, call.function)
     owner = f"lit({head.value!r})" if isinstance(head, Literal) else _within(head, _ATOM)
     return f"{owner}.{name}({', '.join(arguments)})", _ATOM
+
+
+_USUAL = {"ddof": 1, "interpolation": "nearest"}
+
+
+def _show_aggregate(call: AggregateCall) -> str:
+    """As it is written: `col('x').max_by(col('y'), filter=col('z') > 0)`."""
+    arguments = [show(part) for part in call.more]
+    arguments += [
+        repr(value) if name == "q" else f"{name}={value!r}" for name, value in call.options if _USUAL.get(name) != value
+    ]
+    if call.filter is not None:
+        arguments.append(f"filter={show(call.filter)}")
+    if call.argument is None:
+        return f"{call.kind}({', '.join(arguments)})"
+    if call.custom is not None:
+        return f"aggregate({', '.join([f'{type(call.custom).__name__}()', show(call.argument), *arguments])})"
+    if call.kind == "quantile" and call.options == (("q", 0.5), ("interpolation", "linear")):
+        return f"{_within(call.argument, _ATOM)}.median({', '.join(arguments[2:])})"
+    return f"{_within(call.argument, _ATOM)}.{call.kind}({', '.join(arguments)})"
 
 
 def _value(expr: Expr) -> str:

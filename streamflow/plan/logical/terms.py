@@ -12,7 +12,7 @@ False
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from streamflow.errors import Location
-from streamflow.kernels.aggregate import Kind
+from streamflow.kernels.aggregate import Aggregator, Kind, Option
 from streamflow.plan.logical.rows import Record, Shape
 
 Value: TypeAlias = "bool | int | float | str | bytes | date | datetime | timedelta | Decimal | None"
@@ -107,10 +107,18 @@ class RowFunction:
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall:
-    """`kind`: count, sum, min, max, mean or n_unique. Without an argument (count only) it counts rows."""
+    """An aggregate of a kind of `kernels.aggregate`. Without an argument (count only) it counts rows.
+
+    `more`: what else it takes per row, such as what a maximum is chosen by. `filter`: rows for which it is not true do
+    not count. `custom`: what an aggregate of the user's own runs.
+    """
 
     kind: Kind
     argument: Expr | None = None
+    more: tuple[Expr, ...] = ()
+    filter: Expr | None = None
+    options: tuple[tuple[str, Option], ...] = ()
+    custom: Aggregator | None = None
 
 
 Expr: TypeAlias = "Column | Literal | Call | Cast | Case | RowFunction | AggregateCall"
@@ -125,8 +133,8 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return (expr.arg,)
         case Case():
             return (*(part for branch in expr.branches for part in branch), expr.otherwise)
-        case AggregateCall(argument=argument):
-            return () if argument is None else (argument,)
+        case AggregateCall(argument=argument, more=more, filter=condition):
+            return tuple(part for part in (argument, *more, condition) if part is not None)
         case Column() | Literal() | RowFunction():
             return ()
 
@@ -140,7 +148,13 @@ def with_children(expr: Expr, parts: tuple[Expr, ...]) -> Expr:
             return Cast(parts[0], expr.type, expr.strict)
         case Case():
             return Case(tuple(zip(parts[:-1:2], parts[1:-1:2], strict=True)), parts[-1])
-        case AggregateCall(kind=kind, argument=argument):
-            return expr if argument is None else AggregateCall(kind, parts[0])
+        case AggregateCall():
+            rest = iter(parts)
+            return replace(
+                expr,
+                argument=None if expr.argument is None else next(rest),
+                more=tuple(next(rest) for _ in expr.more),
+                filter=None if expr.filter is None else next(rest),
+            )
         case Column() | Literal() | RowFunction():
             return expr

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from streamflow.errors import SchemaError
-from streamflow.kernels.aggregate import result_type
+from streamflow.kernels.aggregate import AggregateSpec, result_of
 from streamflow.plan.logical import functions
 from streamflow.plan.logical.functions import BOOL, INT64, Operand, common, natural_type
 from streamflow.plan.logical.rows import Entries, Items, Record, Scalar, Shape, arrow_type
@@ -30,6 +30,7 @@ from streamflow.plan.logical.terms import (
     Parameter,
     RowFunction,
     children,
+    with_children,
 )
 
 
@@ -187,16 +188,23 @@ def _check_cast(cast: Cast, have: pa.DataType) -> None:
 
 
 def _elaborate_aggregate(aggregate: AggregateCall, schema: pa.Schema) -> tuple[Expr, pa.DataType]:
-    if aggregate.argument is None:
-        return aggregate, INT64
-    argument, type_ = elaborate(aggregate.argument, schema)
-    if _has_aggregate(argument):
+    parts = [elaborate(part, schema) for part in children(aggregate)]
+    if any(_has_aggregate(part) for part, _ in parts):
         raise SchemaError(
             f"{show(aggregate)} is an aggregate of an aggregate",
             remedy="aggregate twice: .agg(...) over a window, then key_by('window_end').agg(...) on its result",
         )
+    types = [type_ for _, type_ in parts]
+    if aggregate.filter is not None and types.pop() != BOOL:
+        raise SchemaError(
+            f"{show(aggregate)}: the filter {show(aggregate.filter)} is no condition",
+            remedy="compare it with something, as in filter=col('x') > 0",
+        )
+    argument = types.pop(0) if aggregate.argument is not None else None
+    more = tuple(("", type_) for type_ in types)
+    spec = AggregateSpec(aggregate.kind, None, argument, "", more, None, aggregate.options, aggregate.custom)
     try:
-        return AggregateCall(aggregate.kind, argument), result_type(aggregate.kind, type_)
+        return with_children(aggregate, tuple(part for part, _ in parts)), result_of(spec)
     except ValueError as error:
         raise SchemaError(f"{show(aggregate)}: {error}") from error
 

@@ -6,11 +6,26 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from streamflow.plan.logical.expr import AggregateCall, Column, Expr, aggregate_calls, replace_aggregates, type_of
+from streamflow.operators.events import RESERVED
+from streamflow.plan.logical.expr import (
+    AggregateCall,
+    Case,
+    Column,
+    Expr,
+    Literal,
+    aggregate_calls,
+    children,
+    replace_aggregates,
+    type_of,
+    with_children,
+)
 from streamflow.plan.logical.nodes import Aggregate, Named, Node, Project, StreamType
 from streamflow.plan.logical.schema import expression_schema
 from streamflow.plan.logical.windows import Final
 from streamflow.plan.rewrite import Graph, rewrite
+
+_KEEPS_NULLS = frozenset({"custom"})
+"""Kinds to which a null is a value: for them rows that a filter leaves out must be told apart from it."""
 
 
 def plain_aggregates(graph: Graph) -> Graph:
@@ -19,7 +34,11 @@ def plain_aggregates(graph: Graph) -> Graph:
     Before: aggregate(mean = (price * 0.908).mean() + 1)
     After:  project(key, ~0 = price * 0.908) -> aggregate(~0 = mean(~0)) -> project(key, mean = ~0 + 1)
 
-    The projection before also leaves out every column that no aggregate needs.
+    The projection before also leaves out every column that no aggregate needs. A filter makes nulls of the values that
+    it leaves out, which are then computed for the other rows alone:
+
+    Before: aggregate(total = price.sum(filter = ok))
+    After:  project(key, ~0 = when(ok).then(price)) -> aggregate(total = sum(~0))
     """
 
     def change(_: Node, node: Node) -> Node:
@@ -35,17 +54,16 @@ def plain_aggregates(graph: Graph) -> Graph:
 def _plain(node: Aggregate) -> Node:
     schema = expression_schema(node.input.type)
     calls = list(dict.fromkeys(call for named in node.aggregates for call in aggregate_calls(named.expr)))
-    arguments = _argument_columns(calls, taken={*node.keys, *(named.name for named in node.aggregates)})
+    filtered = {call: _filtered(call) for call in calls}
+    arguments = _argument_columns(list(filtered.values()))
     before = _project_before(node, arguments, schema)
     simple: dict[AggregateCall, str] = {}
     direct = {named.expr: named.name for named in node.aggregates if isinstance(named.expr, AggregateCall)}
     for index, call in enumerate(calls):
         simple[call] = direct.get(call, f"~{index}")
     aggregates = tuple(
-        Named(
-            simple[call], AggregateCall(call.kind, None if call.argument is None else Column(arguments[call.argument]))
-        )
-        for call in calls
+        Named(simple[call], with_children(plain, tuple(Column(arguments[part]) for part in children(plain))))
+        for call, plain in filtered.items()
     )
     call_types = {simple[call]: type_of(call, schema) for call in calls}
     bounds = [f for f in node.type.schema if f.name not in {n.name for n in node.aggregates}]
@@ -54,17 +72,34 @@ def _plain(node: Aggregate) -> Node:
     return _project_after(node, plain, simple)
 
 
-def _argument_columns(calls: list[AggregateCall], taken: set[str]) -> dict[Expr, str]:
+def _filtered(call: AggregateCall) -> AggregateCall:
+    """The filter moved into what it filters, but for kinds to which a null is a value."""
+    condition = call.filter
+    if condition is None:
+        return call
+
+    def chosen(value: Expr) -> Expr:
+        return Case(((condition, value),), Literal(None))
+
+    argument = Literal(True) if call.argument is None and call.kind == "count" else call.argument
+    return replace(
+        call,
+        argument=None if argument is None else chosen(argument),
+        more=tuple(map(chosen, call.more)),
+        filter=condition if call.kind in _KEEPS_NULLS else None,
+    )
+
+
+def _argument_columns(calls: list[AggregateCall]) -> dict[Expr, str]:
     """A column name per distinct argument: its own when it is a column already."""
     names: dict[Expr, str] = {}
     for call in calls:
-        match call.argument:
-            case None:
-                pass
-            case Column(name):
-                names[call.argument] = name
-            case expr:
-                names.setdefault(expr, f"~{len(names)}")
+        for part in children(call):
+            match part:
+                case Column(name) if name not in RESERVED:
+                    names[part] = name
+                case expr:
+                    names.setdefault(expr, f"~{len(names)}")
     return names
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 import pyarrow as pa
 
 from streamflow.connect.source import ProjectableSource
-from streamflow.plan.logical.expr import Column, Expr, aggregate_calls, columns_of, takes_all_columns
+from streamflow.plan.logical.expr import Column, Expr, aggregate_calls, children, columns_of, takes_all_columns
 from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
@@ -93,8 +93,8 @@ def reads(node: Node, wanted: Names, visible: Names) -> Names:
         case Explode():
             return wanted | {node.column}
         case Aggregate():
-            arguments = (call.argument for named in node.aggregates for call in aggregate_calls(named.expr))
-            read = frozenset().union(*(_columns(a, visible) for a in arguments if a is not None))
+            parts = (part for named in node.aggregates for c in aggregate_calls(named.expr) for part in children(c))
+            read = frozenset().union(*(_columns(part, visible) for part in parts))
             return read | frozenset(node.keys) | _bound_column(node.window)
         case Union():
             return wanted or frozenset(node.type.schema.names[:1])

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from streamflow.errors import SchemaError
-from streamflow.flow.expr import col, count, lit, when
+from streamflow.flow.expr import col, lit, when
+from streamflow.flow.expr_aggregates import count
 from streamflow.flow.records import row_function
 from streamflow.plan.codes import COMPILERS
 from streamflow.plan.logical.expr import (

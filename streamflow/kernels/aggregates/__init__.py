@@ -1,0 +1,1 @@
+"""The families of aggregates, one module each; `streamflow.kernels.aggregate` has the table of kinds."""
