@@ -9,8 +9,10 @@ exactly. Integers and decimals count as float64, as in polars and DuckDB. Infini
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streamflow.kernels.aggregates.grouped import Floats, array, sum_floats, sum_int64, valid_floats
@@ -27,21 +29,20 @@ def _type(spec: AggregateSpec) -> pa.DataType:
 def _partial(spec: AggregateSpec, columns: Sequence[pa.Array], groups: Groups) -> list[pa.Array]:
     values, ids = valid_floats(columns[0], groups.ids)
     nothing = np.zeros(len(values))
-    return _combined(np.ones(len(values), np.int64), values, nothing, nothing, ids, groups.count)
+    return _combined([np.ones(len(values), np.int64), values, nothing, nothing], ids, groups.count)
 
 
 def _merge(spec: AggregateSpec, parts: Sequence[pa.Array], groups: Groups) -> list[pa.Array]:
     columns = [raw_values(part) for part in parts]
     some = columns[0] > 0
     if some.all():
-        return _combined(*columns, groups.ids, groups.count)
-    return _combined(*(column[some] for column in columns), groups.ids[some], groups.count)
+        return _combined(columns, groups.ids, groups.count)
+    return _combined([column[some] for column in columns], groups.ids[some], groups.count)
 
 
-def _combined(
-    numbers: Int64s, origins: Floats, shifts: Floats, spreads: Floats, ids: Int64s, count: int
-) -> list[pa.Array]:
+def _combined(columns: Sequence[npt.NDArray[Any]], ids: Int64s, count: int) -> list[pa.Array]:
     """The partial of each group of partials; a row is the partial (1, its value, 0, 0)."""
+    numbers, origins, shifts, spreads = columns
     total = sum_int64(numbers, ids, count)
     origin = np.zeros(count)
     origin[ids] = origins
