@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from streamflow.errors import UserError
 from streamflow.flow.calls import explains_calls
+from streamflow.flow.location import users_line
 from streamflow.plan.logical.contract import Aggregator, Kind, Option, canonical_schema
 from streamflow.plan.logical.terms import AggregateCall
 
@@ -150,7 +151,7 @@ class Aggregates:
         """
         choices = ("nearest", "lower", "higher", "midpoint", "linear")
         if interpolation not in choices:
-            raise UserError(f"interpolation={interpolation!r} is none of {', '.join(map(repr, choices))}")
+            raise _wrong(f"interpolation={interpolation!r} is none of {', '.join(map(repr, choices))}")
         return self._aggregate("quantile", filter, q=_part(q), interpolation=interpolation)
 
     def median(self, *, filter: ColumnLike | None = None) -> Expr:  # noqa: A002
@@ -247,40 +248,44 @@ def aggregate(
     return Expr(call)
 
 
+def _wrong(message: str, remedy: str | None = None) -> UserError:
+    return UserError(message, location=users_line(), remedy=remedy)
+
+
 def _check(aggregator: object) -> None:
     """Everything that can be seen of an aggregator before it runs. Raises UserError."""
     name = type(aggregator).__name__
     missing = [part for part in ("partials", "result", "partial", "merge", "finish") if not hasattr(aggregator, part)]
     if missing:
-        raise UserError(f"{name} is no aggregate: it has no {', '.join(missing)}", remedy="see sf.Aggregator")
+        raise _wrong(f"{name} is no aggregate: it has no {', '.join(missing)}", remedy="see sf.Aggregator")
     partials, result = aggregator.partials, aggregator.result  # type: ignore[attr-defined]
     if not isinstance(result, pa.DataType):
-        raise UserError(f"{name}.result is {result!r}, not a type of Arrow", remedy="result = pa.float64()")
+        raise _wrong(f"{name}.result is {result!r}, not a type of Arrow", remedy="result = pa.float64()")
     if not isinstance(partials, dict) or not partials or not all(isinstance(t, pa.DataType) for t in partials.values()):
-        raise UserError(
+        raise _wrong(
             f"{name}.partials does not say the columns that are kept", remedy='partials = {"total": pa.float64()}'
         )
     for what, type_ in [*partials.items(), ("result", result)]:
         canonical = canonical_schema(pa.schema([pa.field("x", type_)])).field(0).type
         if canonical != type_:
-            raise UserError(f"{name}: {what} is {type_}, which does not travel in a stream", remedy=f"use {canonical}")
+            raise _wrong(f"{name}: {what} is {type_}, which does not travel in a stream", remedy=f"use {canonical}")
     if not isinstance(aggregator, Hashable):
-        raise UserError(f"{name} cannot be hashed", remedy="make it a frozen dataclass")
+        raise _wrong(f"{name} cannot be hashed", remedy="make it a frozen dataclass")
 
 
 def _part(q: object) -> float:
     if isinstance(q, bool) or not isinstance(q, int | float) or not 0 <= q <= 1:
-        raise UserError(f"quantile({q!r}): q is a part, from 0 to 1", remedy="quantile(0.95) is the 95th percentile")
+        raise _wrong(f"quantile({q!r}): q is a part, from 0 to 1", remedy="quantile(0.95) is the 95th percentile")
     return float(q)
 
 
 def _ddof(ddof: object) -> int:
     if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
-        raise UserError(f"ddof={ddof!r} is no number of degrees of freedom", remedy="ddof=1 for a sample, 0 for all")
+        raise _wrong(f"ddof={ddof!r} is no number of degrees of freedom", remedy="ddof=1 for a sample, 0 for all")
     return ddof
 
 
 def _error(error: object) -> float:
     if isinstance(error, bool) or not isinstance(error, int | float) or not 0.001 <= error <= 0.5:
-        raise UserError(f"error={error!r} is no relative error from 0.001 to 0.5", remedy="0.01 is one in a hundred")
+        raise _wrong(f"error={error!r} is no relative error from 0.001 to 0.5", remedy="0.01 is one in a hundred")
     return float(error)

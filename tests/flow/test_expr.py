@@ -171,7 +171,7 @@ def test_a_mistake_in_an_expression_is_found_at_its_line() -> None:
     mistakes: list[Callable[[], object]] = [
         lambda: a > 1 and a < 2,
         lambda: a.fristly,
-        lambda: a.std,
+        lambda: a.process,
         lambda: a.cast("x"),
     ]
     for wrong in mistakes:
