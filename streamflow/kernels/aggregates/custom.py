@@ -44,7 +44,7 @@ def _checked(spec: AggregateSpec, made: object, count: int, step: str) -> list[p
 
 def _column(spec: AggregateSpec, made: Column, type_: pa.DataType, count: int, what: str) -> pa.Array:
     try:
-        column = made if isinstance(made, pa.Array) else pa.array(made)
+        column: pa.Array = made if isinstance(made, pa.Array) else pa.array(made)
         column = column if column.type == type_ else column.cast(type_)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError) as error:
         raise ValueError(f"{_who(spec)}.{what} is not of type {type_}: {error}") from error

@@ -52,8 +52,12 @@ class Aggregator(Protocol):
         """The type of the results."""
         ...
 
-    def partial(self, ids: Int64s, count: int, *columns: pa.Array) -> Mapping[str, Column]:
-        """Rows to partials. `columns`: those that the aggregate was given, one entry per row."""
+    @property
+    def partial(self) -> Callable[..., Mapping[str, Column]]:
+        """The method `partial(ids, count, *columns)`: rows to partials.
+
+        `columns` are those that the aggregate was given, one entry per row, nulls included.
+        """
         ...
 
     def merge(self, ids: Int64s, count: int, partials: Mapping[str, pa.Array]) -> Mapping[str, Column]:
