@@ -76,7 +76,7 @@ ROWS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(-20, 40)), max_size
 
 @pytest.mark.parametrize("how", ["agg", "top"])
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=7, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     parts=st.lists(ROWS, min_size=1, max_size=4),
     seed=st.integers(0, 2**31),

@@ -55,7 +55,7 @@ def beside_itself(rows: sf.Stream) -> sf.Stream:
 
 
 @pytest.mark.parametrize("steps", [hot_items, twice, sessions_again, beside_itself], ids=lambda steps: steps.__name__)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(timeline=Steps, seed=st.integers(0, 2**31), workers=st.sampled_from([1, 2, 3]), crashes=st.integers(0, 2))
 def test_3_rows_in_the_order_of_time_are_never_late_however_quiet_some_splits_are(
     flow: Callable[..., sf.Flow],
