@@ -167,12 +167,11 @@ class Task:
                     if edge.exchange is not None:
                         router = Router(edge.exchange, source.schema, graph.key_groups, graph.workers)
                     self._nodes[source.id].outer.append((target, router))
+        origins = graph.origins()
         for node in self._nodes.values():
-            edges = {edge.port: edge for edge in node.spec.edges}
-            origins = [
-                graph.origins(edges[port].source, self.worker if sender < 0 else sender) for port, sender in node.inputs
-            ]
-            node.merger = Merger(max(1, len(origins)), origins)
+            sources = {edge.port: edge.source for edge in node.spec.edges}
+            places = [(sources[port], self.worker if sender < 0 else sender) for port, sender in node.inputs]
+            node.merger = Merger(max(1, len(places)), [origins[place] for place in places])
 
     # -- what the host asks
 

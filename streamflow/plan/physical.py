@@ -60,6 +60,8 @@ class Deliver:
     key: tuple[str, ...] | None
 
 
+Place: TypeAlias = "tuple[int, int]"
+"""A node on a worker: (node id, worker)."""
 Work: TypeAlias = "ReadSplits | SplitTimes | Run | Deliver"
 
 
@@ -103,17 +105,20 @@ class PhysicalGraph:
         """The nodes of one stage, in topological order."""
         return tuple(node for node in self.nodes if node.stage == index)
 
-    def origins(self, node: int, worker: int) -> frozenset[tuple[int, int]]:
-        """What makes the watermark of this node on this worker, as (node id, worker): reads, and operators that do."""
-        work = self.nodes[node].work
-        if isinstance(work, ReadSplits) or (isinstance(work, Run) and work.times):
-            return frozenset({(node, worker)})
-        senders = [
-            (edge.source, sender)
-            for edge in self.nodes[node].edges
-            for sender in (range(self.workers) if edge.exchange is not None else (worker,))
-        ]
-        return frozenset().union(*(self.origins(*sender) for sender in senders))
+    def origins(self) -> Mapping[Place, frozenset[Place]]:
+        """What makes the watermark of each node on each worker: reads, and operators that make their own."""
+        found: dict[Place, frozenset[Place]] = {}
+        for node in self.nodes:
+            makes_its_own = isinstance(node.work, ReadSplits) or (isinstance(node.work, Run) and node.work.times)
+            for worker in range(self.workers):
+                senders = [
+                    found[edge.source, sender]
+                    for edge in node.edges
+                    for sender in (range(self.workers) if edge.exchange is not None else (worker,))
+                ]
+                own = frozenset({(node.id, worker)})
+                found[node.id, worker] = own if makes_its_own else frozenset().union(*senders)
+        return found
 
     def reads(self) -> Mapping[int, ReadSplits]:
         """The reads, by node id."""

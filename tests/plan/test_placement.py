@@ -93,8 +93,8 @@ def test_origins_are_all_workers_behind_an_exchange_and_the_own_one_before() -> 
     graph = placed(counts, 2)
     partial = next(node for node in graph.nodes if node.label.startswith("partial"))
     final = next(node for node in graph.nodes if node.label.startswith("final"))
-    assert graph.origins(partial.id, 1) == {(0, 1)}
-    assert graph.origins(final.id, 1) == {(0, 0), (0, 1)}
+    assert graph.origins()[partial.id, 1] == {(0, 1)}
+    assert graph.origins()[final.id, 1] == {(0, 0), (0, 1)}
 
 
 def test_a_watermark_made_in_mid_stream_is_an_origin_of_its_own() -> None:
@@ -104,4 +104,4 @@ def test_a_watermark_made_in_mid_stream_is_an_origin_of_its_own() -> None:
 
     graph = placed(steps, 2)
     made = next(node for node in graph.nodes if isinstance(node.work, Run) and node.work.times)
-    assert graph.origins(graph.nodes[-1].id, 0) == {(made.id, 0), (made.id, 1)}
+    assert graph.origins()[graph.nodes[-1].id, 0] == {(made.id, 0), (made.id, 1)}
