@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from streamflow.flow.flow import Flow as Flow
     from streamflow.flow.grouped import KeyedStream as KeyedStream
     from streamflow.flow.grouped import WindowedStream as WindowedStream
+    from streamflow.flow.keyed_function import KeyedFunction as KeyedFunction
+    from streamflow.flow.keyed_function import cell as cell
+    from streamflow.flow.keyed_function import list_cell as list_cell
+    from streamflow.flow.keyed_function import map_cell as map_cell
+    from streamflow.flow.keyed_function import timer as timer
     from streamflow.flow.stream import Stream as Stream
     from streamflow.flow.windows import bounded_out_of_orderness as bounded_out_of_orderness
     from streamflow.flow.windows import cumulative as cumulative
@@ -40,21 +45,26 @@ _HOMES = {
     "Aggregator": "streamflow.plan.logical.contract",
     "Expr": "streamflow.flow.expr",
     "Flow": "streamflow.flow.flow",
+    "KeyedFunction": "streamflow.flow.keyed_function",
     "KeyedStream": "streamflow.flow.grouped",
     "Stream": "streamflow.flow.stream",
     "WindowedStream": "streamflow.flow.grouped",
     "aggregate": "streamflow.flow.expr_aggregates",
     "bounded_out_of_orderness": "streamflow.flow.windows",
+    "cell": "streamflow.flow.keyed_function",
     "col": "streamflow.flow.expr",
     "count": "streamflow.flow.expr_aggregates",
     "cumulative": "streamflow.flow.windows",
     "from_epoch": "streamflow.flow.expr",
+    "list_cell": "streamflow.flow.keyed_function",
     "lit": "streamflow.flow.expr",
     "main": "streamflow.runners.local",
+    "map_cell": "streamflow.flow.keyed_function",
     "monotonic": "streamflow.flow.windows",
     "run": "streamflow.runners.local",
     "session": "streamflow.flow.windows",
     "sliding": "streamflow.flow.windows",
+    "timer": "streamflow.flow.keyed_function",
     "tumbling": "streamflow.flow.windows",
     "when": "streamflow.flow.expr",
 }

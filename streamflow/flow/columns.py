@@ -21,8 +21,10 @@ from streamflow.plan.logical.expr import (
     show,
     type_of,
 )
+from streamflow.plan.logical.keyed import KeyedCalls
 from streamflow.plan.logical.nodes import Named, SortKey, StreamType, WindowBound
-from streamflow.plan.logical.schema import expression_schema
+from streamflow.plan.logical.rows import record_schema
+from streamflow.plan.logical.schema import expression_schema, timer_schema
 from streamflow.plan.logical.windows import (
     BoundedOutOfOrderness,
     Calendar,
@@ -201,6 +203,22 @@ def topped(
     fields = [*(kind.schema.field(key) for key in keys), *_bound_fields(window), *rest]
     _check_clash(fields, keys, window)
     return StreamType(schema=pa.schema(fields), event_time=True, bounds=_bounds_after(keys, window, kind))
+
+
+def processed(calls: KeyedCalls, keys: tuple[str, ...], kind: StreamType, ordered: bool) -> StreamType:
+    """The records of a keyed function, with event time where its rows have it."""
+    require_append_only(kind, "process")
+    if ordered:
+        require_event_time(kind, "process in time order")
+    elif calls.timers or calls.expires:
+        require_event_time(kind, "a function with timers or a time to live")
+    row_type(calls.on_row, kind)
+    names = timer_schema(keys, kind.schema)
+    for _, method in calls.timers:
+        type_of(method, names)
+    schema = record_schema(calls.record)
+    check_names(schema.names)
+    return StreamType(schema, event_time=kind.event_time)
 
 
 def _check_order(by: Sequence[SortKey], kind: StreamType) -> None:

@@ -1,4 +1,4 @@
-"""Streams whose rows are grouped: by key, by window, or both. From here one goes on with `agg` or `top`."""
+"""Streams whose rows are grouped: by key, by window, or both. From here one goes on with `agg`, `top` or `process`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from streamflow.flow import instead
 from streamflow.flow.arguments import By, named_columns, sort_keys
 from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import Expr, no_such_method
+from streamflow.flow.keyed_function import KeyedFunction, keyed_calls
 from streamflow.flow.location import Building
-from streamflow.plan.logical.nodes import Aggregate, Named, SortKey, Top
+from streamflow.plan.logical.nodes import Aggregate, Named, Process, SortKey, Top
 from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling, Window
 
 if TYPE_CHECKING:
@@ -86,6 +87,38 @@ class KeyedStream:
                     remedy='window the rows, .window(...).top(...), or key results of a window by "window_end" too',
                 )
             return _top(self._rows, self._keys, window, n, sort_keys(by), at)
+
+    def process(self, function: KeyedFunction, *, ordered: bool = True) -> Stream:
+        """What a `KeyedFunction` makes of the rows of each key, one after the other, and of its timers.
+
+        Rows and timers come in the order of event time: a row is held until the watermark has passed it, a row below
+        the watermark is late and left out, and a timer goes off before the first row at its time or later. Rows of one
+        time come by the columns that the function takes, in the order of its parameters. So results depend neither on
+        how rows arrive nor on workers or crashes. With `ordered=False` rows are taken as they arrive, late ones too:
+        results come at once, and depend on it.
+
+        A result has the event time of the row or timer that it came of.
+
+        >>> from typing import NamedTuple
+        >>> class Jump(NamedTuple):
+        ...     city: str
+        ...     more: float
+        >>> class Jumps(sf.KeyedFunction):
+        ...     last = sf.cell(float)
+        ...     def on_row(self, city: str, fare: float) -> Jump | None:
+        ...         before, self.last = self.last, fare
+        ...         return None if before is None or fare < 2 * before else Jump(city, fare - before)
+        >>> rides.key_by("city").process(Jumps()).schema
+        city: string
+        more: double
+        """
+        with Building("process") as at:
+            calls = keyed_calls(function)
+            kind = checked.processed(calls, self._keys, self._rows._node.type, ordered)
+            node = Process(
+                type=kind, location=at, input=self._rows._node, keys=self._keys, function=calls, ordered=ordered
+            )
+            return self._rows._next(node, "process")
 
     if not TYPE_CHECKING:
 

@@ -223,10 +223,66 @@ def row_function(function: Callable[..., Any], *, many: bool = False) -> RowFunc
 
 
 def _row_function(function: Callable[..., Any], many: bool, location: Location | None) -> RowFunction:
+    name, signature, hints = _described(function)
+    taken, rest, record = _taken(function, name, signature, hints)
+    returns = _returns(function, name, signature, hints, many)
+    return RowFunction(function, taken, returns, rest, record, many, name, location)
+
+
+def keyed_method(method: Callable[..., Any]) -> tuple[RowFunction, Record | None]:
+    """A method of a keyed function as a term, and the record that it gives; None if it gives nothing.
+
+    Raises UserError, with the method's line, as `row_function` does, and where it gives what is no record.
+    """
+    location = _location(method)
+    try:
+        name, signature, hints = _described(method)
+        taken, rest, record = _taken(method, name, signature, hints)
+        gives, many = _record_given(method, name, signature, hints)
+    except UserError as error:
+        error.location = error.location or location
+        raise
+    returns = gives or Record(dict, ())
+    return RowFunction(method, taken, returns, rest, record, many, name, location), gives
+
+
+def _record_given(
+    method: Callable[..., Any], name: str, signature: inspect.Signature, hints: dict[str, Any]
+) -> tuple[Record | None, bool]:
+    """The record, and whether a call gives many."""
+    if "return" not in hints:
+        raise UserError(
+            f"{name} does not say what it returns",
+            remedy=_signature_remedy(method, signature).replace("-> str", "-> Alert | None"),
+        )
+    annotation = hints["return"]
+    if annotation in (None, types.NoneType):
+        return None, False
+    annotation = _unwrapped(annotation) or annotation
+    many = get_origin(annotation) in _MANY
+    if many:
+        annotation = get_args(annotation)[0]
+    if not is_record(annotation):
+        raise UserError(
+            f"{name} gives {_name(annotation)}, which is no record",
+            remedy="give a dataclass, NamedTuple or TypedDict, also | None, or list[...] or Iterator[...] of it",
+        )
+    shape = _record(annotation, ())
+    _check_reserved(name, shape)
+    return shape, many
+
+
+def _described(function: Callable[..., Any]) -> tuple[str, inspect.Signature, dict[str, Any]]:
     name = _name(function)
     if inspect.iscoroutinefunction(_inner(function)):
         raise UserError(f"{name} is an async function", remedy="write it as a plain def")
-    signature, hints = _signature(function, name)
+    return name, *_signature(function, name)
+
+
+def _taken(
+    function: Callable[..., Any], name: str, signature: inspect.Signature, hints: dict[str, Any]
+) -> tuple[tuple[Parameter, ...], bool, Record | None]:
+    """The columns that it takes; whether it takes all others too; the record that its only argument is, if so."""
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD and p.default is p.empty]
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.KEYWORD_ONLY):
@@ -239,15 +295,11 @@ def _row_function(function: Callable[..., Any], many: bool, location: Location |
                 f"{name} does not say the type of its parameter {parameter.name!r}",
                 remedy=_signature_remedy(function, signature),
             )
-    returns = _returns(function, name, signature, hints, many)
     rest = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    record: Record | None = None
     if len(parameters) == 1 and not rest and is_record(hints[parameters[0].name]):
         record = _record(hints[parameters[0].name], ())
-        taken = [Parameter(field, shape) for field, shape in record.fields]
-    else:
-        taken = [Parameter(p.name, shape_of(hints[p.name])) for p in parameters]
-    return RowFunction(function, tuple(taken), returns, rest, record, many, name, location)
+        return tuple(Parameter(field, shape) for field, shape in record.fields), rest, record
+    return tuple(Parameter(p.name, shape_of(hints[p.name])) for p in parameters), rest, None
 
 
 def _signature(function: Callable[..., Any], name: str) -> tuple[inspect.Signature, dict[str, Any]]:
@@ -290,9 +342,14 @@ def _returns(
         shape = shape_of(annotation)
     except UserError as error:
         raise UserError(f"what {name} returns: {error.message}", remedy=error.remedy) from error
-    if isinstance(shape, Record) and (taken := sorted(RESERVED & {field for field, _ in shape.fields})):
-        raise SchemaError(f"{name} returns a field {taken[0]!r}", remedy="names that start with _ are streamflow's own")
+    if isinstance(shape, Record):
+        _check_reserved(name, shape)
     return shape
+
+
+def _check_reserved(name: str, record: Record) -> None:
+    if taken := sorted(RESERVED & {field for field, _ in record.fields}):
+        raise SchemaError(f"{name} returns a field {taken[0]!r}", remedy="names that start with _ are streamflow's own")
 
 
 def _signature_remedy(function: Callable[..., Any], signature: inspect.Signature) -> str:

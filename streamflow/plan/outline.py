@@ -30,6 +30,7 @@ from streamflow.plan.logical.nodes import (
     Named,
     Node,
     Peek,
+    Process,
     Project,
     Read,
     Top,
@@ -159,6 +160,8 @@ def _title(node: Node) -> str:
             order = ", ".join(f"{key.column} {'descending' if key.descending else 'ascending'}" for key in node.by)
             each = f" for each {', '.join(node.keys)}" if node.keys else ""
             return f"top {node.n} by {order}{each}{_window(node.window)}"
+        case Process():
+            return f"process {node.function.name}{_by(node.keys)}"
         case other:
             return _row_by_row(other)
 
@@ -200,13 +203,20 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
             yield "watermark", _watermark(node.watermark) + (", for each split of the read" if node.per_split else "")
         case Aggregate():
             yield "computes", "; ".join(map(_named, node.aggregates))
+        case Process():
+            yield "keeps", _columns(node.function.state)
+            yield "order", _order_text(node.ordered)
         case _:
             pass
     if isinstance(node, Write):
         return
     if not above or node.type.schema != above[0].type.schema:
         yield "columns", _columns(node.type.schema)
-    if not above or isinstance(node, Aggregate | Top | Changes) or node.type.changelog != above[0].type.changelog:
+    if (
+        not above
+        or isinstance(node, Aggregate | Top | Process | Changes)
+        or node.type.changelog != above[0].type.changelog
+    ):
         key = node.type.changelog
         yield "rows", "append-only" if key is None else f"a changelog with the key ({', '.join(key)})"
 
@@ -230,6 +240,12 @@ def _projection(node: Project) -> str:
 
 def _named(column: Named) -> str:
     return f"{column.name} = {show(column.expr)}"
+
+
+def _order_text(ordered: bool) -> str:
+    if ordered:
+        return "rows by event time, held until the watermark has passed them"
+    return "rows as they arrive: results depend on how they arrive"
 
 
 def _by(keys: tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ from streamflow.kernels.windows import CumulativeSlices, FinalBound, Slices, Sli
 from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
 from streamflow.operators.event_time import SetEventTime
+from streamflow.operators.process import Process as ProcessOperator
 from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.session import SessionAggregate
 from streamflow.operators.stateless import (
@@ -31,6 +32,7 @@ from streamflow.operators.top import SessionTop, Stage, WindowTop
 from streamflow.operators.union import Union as UnionOperator
 from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
 from streamflow.plan.compile import compile_expr, compile_predicate, compile_records, to_arrow_filter
+from streamflow.plan.keyed_calls import bind
 from streamflow.plan.logical.expr import AggregateCall, Call, Column, Expr, show
 from streamflow.plan.logical.nodes import (
     Aggregate,
@@ -42,6 +44,7 @@ from streamflow.plan.logical.nodes import (
     MapRows,
     Node,
     Peek,
+    Process,
     Project,
     Read,
     Top,
@@ -96,6 +99,8 @@ class _Builder:
                 made = self._aggregate(node, upstream[0])
             case Top():
                 made = self._top(node, upstream[0])
+            case Process():
+                made = self._process(node, upstream[0])
             case Union():
                 schemas = [physical_schema(above.type) for above in node.inputs]
                 schema = physical_schema(node.type)
@@ -220,6 +225,14 @@ class _Builder:
         local = self._add(node, f"local {label}", local_schema, Run(make_local), [Edge(upstream)])
         final = Run(partial(top, local_schema, "final"))
         return self._add(node, f"final {label}", schema, final, [Edge(local, exchange=keys)])
+
+    def _process(self, node: Process, upstream: int) -> int:
+        schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
+        function = bind(node.function, node.keys, schema_in)
+        make = partial(ProcessOperator, node.keys, function, schema_in, ordered=node.ordered)
+        how = "in time order" if node.ordered else "as rows arrive"
+        label = f"process {node.function.name} by {', '.join(node.keys)}, {how}"
+        return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, node.keys)])
 
     def _write(self, node: Write, upstream: int) -> int:
         schema = node.input.type.schema

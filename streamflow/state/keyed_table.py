@@ -104,10 +104,7 @@ class KeyedTable:
             raise EngineError("a keyed table is restored only while it is empty")
         schema = self._snapshot_schema()
         for part in parts:
-            if part.meta.get("hash_version") != HASH_VERSION:
-                raise EngineError(
-                    f"state was written with hash version {part.meta.get('hash_version')}, not {HASH_VERSION}"
-                )
+            require_hash_version(part)
             rows = part.slice(groups)
             if not rows.schema.equals(schema):
                 raise EngineError(f"state has columns {rows.schema.to_string()}, not {schema.to_string()}")
@@ -206,6 +203,13 @@ class KeyedTable:
             left = np.flatnonzero(self._places.take(place) != slots)
             slots = slots[left]
             place = (place[left] + 1) & (size - 1)
+
+
+def require_hash_version(part: Snapshot) -> None:
+    """Raise EngineError for a snapshot whose key groups are those of another hash (rule 19)."""
+    version = part.meta.get("hash_version")
+    if version != HASH_VERSION:
+        raise EngineError(f"state was written with hash version {version}, not {HASH_VERSION}")
 
 
 def _hash_decides(keys: pa.Schema) -> bool:

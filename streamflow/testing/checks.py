@@ -9,6 +9,7 @@ import pyarrow as pa
 from streamflow.errors import EngineError
 from streamflow.operators.base import Operator, Output
 from streamflow.operators.events import MIN_TIME, TIME, Batch, Watermark
+from streamflow.operators.process import Process
 from streamflow.operators.session import SessionAggregate
 from streamflow.operators.top import SessionTop, WindowTop
 from streamflow.operators.window_aggregate import WindowAggregate
@@ -27,8 +28,10 @@ class Checked:
         self._inner = inner
         self._node = node
         self._forwarded = MIN_TIME
-        self._fires = isinstance(inner, WindowAggregate | SessionAggregate | SessionTop) or (
-            isinstance(inner, WindowTop) and not node.label.startswith("local")
+        self._fires = (
+            isinstance(inner, WindowAggregate | SessionAggregate | SessionTop)
+            or (isinstance(inner, WindowTop) and not node.label.startswith("local"))
+            or (isinstance(inner, Process) and TIME in node.schema.names)
         )
 
     @property

@@ -20,22 +20,27 @@ def test_names_of_the_package() -> None:
         "Aggregator",
         "Expr",
         "Flow",
+        "KeyedFunction",
         "KeyedStream",
         "Stream",
         "WindowedStream",
         "aggregate",
         "bounded_out_of_orderness",
+        "cell",
         "col",
         "count",
         "cumulative",
         "from_epoch",
+        "list_cell",
         "lit",
         "main",
+        "map_cell",
         "monotonic",
         "run",
         "session",
         "sliding",
         "testing",
+        "timer",
         "tumbling",
         "when",
     ]
@@ -71,7 +76,7 @@ def test_methods_of_a_stream() -> None:
 
 
 def test_after_key_by_and_window_only_what_fits_is_left() -> None:
-    assert _public(sf.KeyedStream) == ["agg", "top", "window"]
+    assert _public(sf.KeyedStream) == ["agg", "process", "top", "window"]
     assert _public(sf.WindowedStream) == ["agg", "top"]
 
 
@@ -86,7 +91,7 @@ def test_other_words_name_the_right_one(rides: sf.Stream, name: str, word: str) 
 
 def test_methods_that_do_not_exist_yet_are_not_there(rides: sf.Stream) -> None:
     assert not hasattr(rides, "join")
-    assert not hasattr(rides.key_by("city"), "process")
+    assert not hasattr(rides.key_by("city"), "dedup")
 
 
 def test_keyed_streams_say_what_comes_before_key_by(rides: sf.Stream) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from streamflow.errors import Location, UserError
-from streamflow.plan.logical.nodes import Aggregate, Node, Read, Top, Union, WithEventTime, Write, inputs
+from streamflow.plan.logical.nodes import Aggregate, Node, Process, Read, Top, Union, WithEventTime, Write, inputs
 from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling
 
 
@@ -65,6 +65,8 @@ def _kind(node: Node) -> str | None:
                 case Session():
                     shape = "session"
             return shape if what == "agg" else f"{shape}-top"
+        case Process():
+            return "process"
         case WithEventTime():
             return "event-time"
         case _:

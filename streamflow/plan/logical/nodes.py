@@ -16,6 +16,7 @@ from streamflow.connect.sink import Sink
 from streamflow.connect.source import Source
 from streamflow.errors import Location
 from streamflow.plan.logical.expr import Expr, RowFunction
+from streamflow.plan.logical.keyed import KeyedCalls
 from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Window
 
 
@@ -159,6 +160,16 @@ class Top(LogicalNode):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Process(LogicalNode):
+    """A keyed function: one row of a key after the other, and its timers. `ordered`: by event time (rule 12)."""
+
+    input: Node
+    keys: tuple[str, ...]
+    function: KeyedCalls
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changes(LogicalNode):
     input: Node
 
@@ -182,6 +193,7 @@ Node: TypeAlias = (
     | Peek
     | Aggregate
     | Top
+    | Process
     | Changes
     | Write
 )

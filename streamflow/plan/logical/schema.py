@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from streamflow.operators.events import CHANGE, CHANGE_TYPE, TIME, TIME_TYPE
@@ -20,3 +22,8 @@ def expression_schema(kind: StreamType) -> pa.Schema:
 
 physical_schema = expression_schema
 """The columns of a batch on an edge: the same, in the same order."""
+
+
+def timer_schema(keys: Sequence[str], schema: pa.Schema) -> pa.Schema:
+    """What the method of a keyed function's timer may name: its keys, and `_time`, which is the timer's."""
+    return pa.schema([*(schema.field(key) for key in keys), pa.field(TIME, TIME_TYPE)])

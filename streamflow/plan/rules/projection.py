@@ -22,6 +22,7 @@ from streamflow.plan.logical.nodes import (
     Named,
     Node,
     Peek,
+    Process,
     Project,
     Read,
     Top,
@@ -92,6 +93,8 @@ def reads(node: Node, wanted: Names, visible: Names) -> Names:
             return _columns(node.function, visible)
         case Explode():
             return wanted | {node.column}
+        case Process():
+            return _columns(node.function.on_row, visible) | frozenset(node.keys)
         case Aggregate():
             parts = (part for named in node.aggregates for c in aggregate_calls(named.expr) for part in children(c))
             read = frozenset().union(*(_columns(part, visible) for part in parts))

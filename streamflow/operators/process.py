@@ -1,0 +1,350 @@
+"""A user's keyed function over rows and timers: the escape hatch, a row at a time.
+
+In time order rows are held until the watermark passes them. Then they are sorted by key and time at once, their columns
+converted to Python once, and the function called per row: where it has neither timers nor cells with a time to live, by
+one `map` over the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from streamflow.errors import DataError
+from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.ordering import argsort_pairs, order, packed_argsort, signed_codes
+from streamflow.kernels.rows import Record, arrow_type, columns_of_records
+from streamflow.operators.base import Output
+from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
+from streamflow.operators.firing import times_of
+from streamflow.state.cells import NEVER, Cell
+from streamflow.state.container import Container
+from streamflow.state.keyed_objects import KeyedObjects
+from streamflow.state.progress import Progress
+from streamflow.state.rows_by_time import RowsByTime
+
+PIECE = 16_384
+"""So many rows are given to the function before what it made of them is sent."""
+FIRINGS = 100_000
+"""A key's timers may go off so many times without a row, at one time or at the end of all time."""
+_SHORT = 80
+
+Arguments: TypeAlias = "Callable[[pa.RecordBatch], list[Iterable[Any]]]"
+
+
+@dataclass(frozen=True, slots=True)
+class RowHandler:
+    """`on_row`. `call(object, *arguments)` gives a record or None, or an iterable of records (`many`).
+
+    `columns`: those of the input that it takes; `arguments`: what it takes of a batch of these, one iterable each.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    many: bool
+    columns: tuple[str, ...]
+    arguments: Arguments
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerHandler:
+    """`on_<timer>`. `call(object, *arguments)` as in `RowHandler`; `arguments(key, time)` are what it takes."""
+
+    timer: str
+    name: str
+    call: Callable[..., Any]
+    many: bool
+    arguments: Callable[[tuple[Any, ...], int], Iterable[Any]]
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BoundFunction:
+    """A keyed function and what it takes of an input: see `streamflow.plan.keyed_calls`.
+
+    `timed`: it has timers or cells that expire, so that it must know the time of every row.
+    """
+
+    prototype: object
+    cells: tuple[Cell, ...]
+    on_row: RowHandler
+    timers: tuple[TimerHandler, ...]
+    record: Record
+    timed: bool
+
+
+@dataclass(slots=True)
+class _Made:
+    """Records that the function gave, and the event time of each."""
+
+    records: list[Any] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+    def add(self, result: Any, many: bool, time: int) -> None:
+        if many:
+            before = len(self.records)
+            if result is not None:
+                self.records.extend(result)
+            self.times.extend(repeat(time, len(self.records) - before))
+        elif result is not None:
+            self.records.append(result)
+            self.times.append(time)
+
+
+class Process:
+    """Takes rows of `schema`; sends the function's records as `output_schema`, with the time of their row or timer.
+
+    `ordered` (rule 12): each key's rows come by event time, of one time by the columns that the function takes, and a
+    timer at T goes off before the first row at T or later; of several timers the earlier one, of one time the one set
+    first. A row below the watermark is late, counted and left out. Results lie at or above W, which is forwarded.
+
+    Else rows come as they arrive, and timers when W has reached them; a result has the time of its row, or W where that
+    is greater. Then `schema` may be without event time, if the function is not `timed`.
+
+    State: the objects of the keys; the rows held; the watermark per key group. Raises DataError, with key and row,
+    where the function raises or gives what it does not declare.
+    """
+
+    def __init__(self, keys: tuple[str, ...], function: BoundFunction, schema: pa.Schema, *, ordered: bool) -> None:
+        self._function = function
+        self._row = function.on_row
+        self._has_time = TIME in schema.names
+        taken = dict.fromkeys([*keys, *(name for name in self._row.columns if name != TIME)])
+        if self._has_time:
+            taken[TIME] = None
+        self._taken = [schema.get_field_index(name) for name in taken]
+        held = pa.schema([schema.field(place) for place in self._taken])
+        self._key_places = [held.get_field_index(key) for key in keys]
+        self._tie_places = [held.get_field_index(name) for name in self._row.columns if name not in (TIME, *keys)]
+        self._key_names = keys
+        key_types = pa.schema([schema.field(key) for key in keys])
+        timers = [timer.timer for timer in function.timers]
+        self._objects = KeyedObjects(key_types, function.prototype, function.cells, timers)
+        self._held = RowsByTime(held, self._key_places) if ordered else None
+        self._progress = Progress()
+        hidden = [schema.field(TIME)] if self._has_time else []
+        fields = [pa.field(name, arrow_type(shape)) for name, shape in function.record.fields]
+        self.output_schema = pa.schema([*fields, *hidden])
+
+    @property
+    def late(self) -> int:
+        return self._progress.late
+
+    def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
+        rows = batch.select(self._taken)
+        if self._held is None:
+            yield from self._run_as_they_come(rows)
+        else:
+            self._held.append(self._on_time(rows))
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
+        self._progress.advance(watermark.time)
+        passed = self._progress.watermark
+        if self._held is not None:
+            rows = self._held.take_before(passed)
+            if rows.num_rows:
+                yield from self._run_in_order(rows)
+        if self._function.timers:
+            yield from self._go_off(passed)
+        self._objects.forget(passed)
+        yield watermark
+
+    def flush(self) -> Iterable[Output]:
+        return ()
+
+    def state(self) -> Mapping[str, Container]:
+        kept: dict[str, Container] = {"cells": self._objects}
+        if self._held is not None:
+            kept["rows"] = self._held
+        if self._has_time:
+            kept["progress"] = self._progress
+        return kept
+
+    # -- rows
+
+    def _on_time(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        times = raw_values(rows.column(-1))
+        if self._progress.settled and int(times.min()) >= self._progress.watermark:
+            return rows
+        kept = np.flatnonzero(times >= self._progress.of_rows(self._keys_of(rows), len(times)))
+        self._progress.late += len(times) - len(kept)
+        return rows if len(kept) == len(times) else rows.take(pa.array(kept))
+
+    def _keys_of(self, rows: pa.RecordBatch) -> list[pa.Array]:
+        return [rows.column(place) for place in self._key_places]
+
+    def _run_in_order(self, rows: pa.RecordBatch) -> Iterator[Output]:
+        slots = self._objects.slots(self._keys_of(rows), rows.num_rows)
+        times = raw_values(rows.column(-1))
+        by_key = argsort_pairs(slots, signed_codes(times))
+        if self._tie_places and _has_ties(slots[by_key], times[by_key]):
+            columns = [pa.array(slots), pa.array(times), *(rows.column(place) for place in self._tie_places)]
+            by_key = order(columns, [False] * len(columns))
+        for start in range(0, len(by_key), PIECE):
+            chosen = by_key[start : start + PIECE]
+            piece = rows.take(pa.array(chosen))
+            yield from self._run(piece, slots[chosen], times[chosen], None)
+
+    def _run_as_they_come(self, rows: pa.RecordBatch) -> Iterator[Output]:
+        passed = self._progress.watermark
+        for start in range(0, rows.num_rows, PIECE):
+            piece = rows.slice(start, PIECE)
+            slots = self._objects.slots(self._keys_of(piece), piece.num_rows)
+            times = np.maximum(raw_values(piece.column(-1)), passed) if self._has_time else np.zeros(len(slots), int)
+            yield from self._run(piece, slots, times, passed)
+
+    def _run(self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, passed: int | None) -> Iterator[Output]:
+        """Call the function for the rows. `passed`: the watermark that timers are judged by; None: the row's time."""
+        objects = self._objects.at(slots)
+        try:
+            arguments = self._row.arguments(rows)
+        except ValueError as error:
+            raise DataError(f"the arguments of {self._row.name}: {error}") from error
+        if self._function.timed:
+            made = self._call_with_time(objects, arguments, times.tolist(), passed, rows)
+        else:
+            made = self._call_all(objects, arguments, times, rows)
+        yield from self._batches(made, sort=passed is None)
+
+    def _call_all(
+        self, objects: list[Any], arguments: list[Iterable[Any]], times: Int64s, rows: pa.RecordBatch
+    ) -> _Made:
+        """Without a loop in Python: nothing happens between two calls."""
+        results: list[Any] = []
+        calls = map(self._row.call, objects, *arguments)
+        try:
+            # Filled as the function is called, so that after an error its length is the row.
+            results.extend(map(_listed, calls) if self._row.many else calls)
+        except Exception as error:
+            raise self._failed_on_row(error, objects[len(results)], rows, len(results)) from error
+        if self._row.many:
+            counts = np.fromiter(map(len, results), np.int64, len(results))
+            return _Made([record for result in results for record in result], np.repeat(times, counts).tolist())
+        given = [place for place, result in enumerate(results) if result is not None]
+        if len(given) == len(results):
+            return _Made(results, times.tolist())
+        return _Made([results[place] for place in given], times[given].tolist())
+
+    def _call_with_time(
+        self,
+        objects: list[Any],
+        arguments: list[Iterable[Any]],
+        times: list[int],
+        passed: int | None,
+        rows: pa.RecordBatch,
+    ) -> _Made:
+        made = _Made()
+        moment, call, many = self._objects.moment, self._row.call, self._row.many
+        timers = bool(self._function.timers)
+        columns = zip(*arguments, strict=True) if arguments else repeat((), len(objects))
+        for place, (owner, time, values) in enumerate(zip(objects, times, columns, strict=True)):
+            if timers and passed is None:
+                for alarm in owner._alarms:
+                    if alarm.at <= time:
+                        self._fire(owner, time, made)
+                        break
+            moment.now = time
+            moment.floor = time if passed is None else passed
+            try:
+                made.add(call(owner, *values), many, time)
+            except Exception as error:
+                raise self._failed_on_row(error, owner, rows, place) from error
+            if timers and passed is not None and any(alarm.at <= passed for alarm in owner._alarms):
+                self._fire(owner, passed, made)
+        if timers:
+            for owner in dict.fromkeys(objects):
+                self._objects.schedule(owner)
+        return made
+
+    # -- timers
+
+    def _go_off(self, passed: int) -> Iterator[Output]:
+        """The alarms that the watermark has reached, of keys that had no later row."""
+        made = _Made()
+        for owner in self._objects.due(passed):
+            self._fire(owner, passed, made)
+            if len(made.records) >= PIECE:
+                yield from self._batches(made, sort=True)
+                made = _Made()
+        yield from self._batches(made, sort=True)
+
+    def _fire(self, owner: Any, until: int, made: _Made) -> None:
+        """A key's alarms up to `until`, and those that they set, by (time, order of setting)."""
+        moment, alarms = self._objects.moment, owner._alarms
+        last, firings = MIN_TIME, 0
+        while True:
+            place = min(range(len(alarms)), key=lambda i: (alarms[i].at, alarms[i].setting))
+            time = alarms[place].at
+            if time > until or time == NEVER:
+                return
+            handler = self._function.timers[place]
+            firings = firings + 1 if time == last or until == MAX_TIME else 0
+            last = time
+            if firings > FIRINGS:
+                raise DataError(
+                    f"{handler.name} sets its timer again and again: it ran {firings} times for key "
+                    f"{self._key_text(owner)} without a row",
+                    remedy="let it stop: at the end of the input a timer that always sets itself would never end",
+                )
+            alarms[place].at = NEVER
+            moment.now = moment.floor = time
+            try:
+                made.add(handler.call(owner, *handler.arguments(owner._key, time)), handler.many, time)
+            except Exception as error:
+                raise DataError(
+                    f"{handler.name} raised {type(error).__name__}: {error}; key {self._key_text(owner)}, "
+                    f"timer at {times_of(np.array([time]))[0]}",
+                    remedy=handler.where,
+                ) from error
+
+    # -- results and errors
+
+    def _batches(self, made: _Made, *, sort: bool) -> Iterator[Output]:
+        """What was made, as a batch if it is anything, by event time if asked for."""
+        if not made.records:
+            return
+        try:
+            columns = columns_of_records(made.records, self._function.record)
+        except (ValueError, OverflowError) as error:
+            name = type(self._function.prototype).__name__
+            raise DataError(f"{name} gave what it does not declare: {error}", remedy=self._row.where) from error
+        if not self._has_time:
+            yield pa.RecordBatch.from_arrays(columns, schema=self.output_schema)
+            return
+        times = np.array(made.times, np.int64)
+        batch = pa.RecordBatch.from_arrays([*columns, times_of(times)], schema=self.output_schema)
+        if sort and bool((times[1:] < times[:-1]).any()):
+            batch = batch.take(pa.array(packed_argsort(times)[0]))
+        yield batch
+
+    def _failed_on_row(self, error: Exception, owner: Any, rows: pa.RecordBatch, row: int) -> DataError:
+        values = [(name, rows.column(name)[row].as_py()) for name in self._row.columns if name not in self._key_names]
+        shown = ", ".join(f"{name}={_shortened(value)}" for name, value in values)
+        return DataError(
+            f"{self._row.name} raised {type(error).__name__}: {error}; key {self._key_text(owner)}; row: {shown}",
+            remedy=self._row.where,
+        )
+
+    def _key_text(self, owner: Any) -> str:
+        pairs = zip(self._key_names, owner._key, strict=True)
+        return ", ".join(f"{name}={_shortened(value)}" for name, value in pairs)
+
+
+def _has_ties(slots: Int64s, times: Int64s) -> bool:
+    return bool(((slots[1:] == slots[:-1]) & (times[1:] == times[:-1])).any())
+
+
+def _listed(result: Iterable[Any] | None) -> Sequence[Any]:
+    """A generator runs to its end before the next row's call, as it may change cells."""
+    return () if result is None else list(result)
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."

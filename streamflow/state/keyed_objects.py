@@ -1,0 +1,217 @@
+"""The objects of a keyed function: one per key while rows flow, Arrow columns in snapshots."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from streamflow.errors import DataError, EngineError
+from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.grouping import group
+from streamflow.kernels.rows import to_python
+from streamflow.state.cells import (
+    ALARM_TYPE,
+    MOMENT,
+    NEVER,
+    Alarm,
+    Cell,
+    Moment,
+    decode_alarms,
+    encode_alarms,
+)
+from streamflow.state.container import Snapshot
+from streamflow.state.keyed_table import KeyedTable, require_hash_version
+
+KEY, ALARMS = "_key", "_alarms"
+"""Attributes of every object: its key's values as a tuple, its alarms in the order of the timers' names."""
+_SLOT = "slot"
+_FEW = 4096
+
+
+class KeyedObjects:
+    """A `Container`: key -> an object like `prototype`, whose cells and timers are its state.
+
+    Objects share what the prototype's `__init__` set. Beside their cells they have `_moment`, `_key` and `_alarms`. An
+    object that keeps nothing, because its cells are empty or have expired at the time of `forget`, is let go of at some
+    time; the key gets a new one when it comes again.
+    """
+
+    def __init__(self, keys: pa.Schema, prototype: object, cells: Sequence[Cell], timers: Sequence[str]) -> None:
+        self.moment = Moment()
+        self._keys = keys
+        self._kind = type(prototype)
+        self._shared = dict(vars(prototype))
+        self._cells = tuple(cells)
+        self._timers = tuple(timers)
+        self._table = self._empty_table()
+        self._objects: list[object] = []
+        self._due: list[tuple[int, int, Any]] = []  # a heap: time, number, object; may name what has changed since
+        self._numbers = 0
+        self._horizon = -NEVER
+        self._live = 0
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def slots(self, keys: Sequence[pa.Array], length: int) -> Int64s:
+        """The slot of every row's key. Slots hold until `forget` or `snapshot` is called."""
+        groups = group(keys, length)
+        first = pa.array(groups.first)
+        distinct = [key.take(first) for key in keys]
+        slots: Int64s = self._find(distinct, groups.count)[groups.ids]
+        return slots
+
+    def at(self, slots: Int64s) -> list[Any]:
+        """The objects at these slots."""
+        return list(map(self._objects.__getitem__, slots.tolist()))
+
+    def schedule(self, owner: Any) -> None:
+        """To be called after an object's alarms may have been set: `due` will find it."""
+        earliest = min(alarm.at for alarm in owner._alarms)
+        if earliest < owner._scheduled:
+            owner._scheduled = earliest
+            self._numbers += 1
+            heapq.heappush(self._due, (earliest, self._numbers, owner))
+
+    def due(self, time: int) -> Iterator[Any]:
+        """The objects with an alarm at or before `time`, each once; their alarms are to be seen to, and cleared."""
+        while self._due and self._due[0][0] <= time:
+            at, _, owner = heapq.heappop(self._due)
+            if at != owner._scheduled:
+                continue  # it was scheduled for an earlier time since, and has been here
+            owner._scheduled = NEVER
+            if any(alarm.at <= time for alarm in owner._alarms):
+                yield owner
+            self.schedule(owner)
+
+    def forget(self, time: int) -> None:
+        """No call will be made for a time before: let go of objects that keep nothing, now and then."""
+        self._horizon = max(self._horizon, time)
+        if len(self._objects) > 2 * self._live + _FEW:
+            self._sweep()
+
+    def snapshot(self, groups: int) -> Snapshot:
+        self._check_attributes()
+        self._sweep()
+        table = self._table.snapshot(groups)
+        keys = table.rows.columns[: len(self._keys)]
+        objects = self.at(raw_values(table.rows.column(len(self._keys))))
+        columns = [_encoded(cell, objects) for cell in self._cells]
+        columns += [encode_alarms([owner._alarms[i] for owner in objects]) for i in range(len(self._timers))]
+        rows = pa.RecordBatch.from_arrays([*keys, *columns], schema=self._schema())
+        return Snapshot(rows, table.offsets, table.meta)
+
+    def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
+        if self._objects:
+            raise EngineError("objects are restored only while there are none")
+        schema = self._schema()
+        for part in parts:
+            require_hash_version(part)
+            rows = part.slice(groups)
+            if not rows.schema.equals(schema):
+                raise EngineError(f"state has columns {rows.schema.to_string()}, not {schema.to_string()}")
+            if rows.num_rows:
+                self._restore_rows(rows)
+
+    def _restore_rows(self, rows: pa.RecordBatch) -> None:
+        n_keys = len(self._keys)
+        objects = self.at(self._find(rows.columns[:n_keys], rows.num_rows))
+        columns = rows.columns[n_keys:]
+        for cell, column in zip(self._cells, columns, strict=False):
+            cell.decode(objects, column)
+        for place, column in enumerate(columns[len(self._cells) :]):
+            decode_alarms([owner._alarms[place] for owner in objects], column, self.moment)
+        if self._timers:
+            for owner in objects:
+                self.schedule(owner)
+
+    def _empty_table(self) -> KeyedTable:
+        return KeyedTable(self._keys, pa.schema([(_SLOT, pa.int64())]))
+
+    def _schema(self) -> pa.Schema:
+        keys = [field.with_name(f"key.{field.name}") for field in self._keys]
+        cells = [pa.field(f"cell.{cell.name}", cell.stored) for cell in self._cells]
+        return pa.schema([*keys, *cells, *(pa.field(f"timer.{name}", ALARM_TYPE) for name in self._timers)])
+
+    def _find(self, keys: Sequence[pa.Array], length: int) -> Int64s:
+        """The slots of distinct keys; new ones get objects."""
+        slots, new = self._table.lookup_or_insert(keys, length)
+        if new.any():
+            rows = np.flatnonzero(new)
+            fresh = slots[rows]
+            rows = rows[np.argsort(fresh)]
+            self._table.put(_SLOT, fresh, pa.array(fresh))
+            chosen = pa.array(rows)
+            values = [to_python(key.take(chosen)) for key in keys]
+            self._objects += map(self._make, zip(*values, strict=True))
+        return slots
+
+    def _make(self, key: tuple[Any, ...]) -> object:
+        owner: Any = object.__new__(self._kind)
+        for name, value in self._shared.items():
+            setattr(owner, name, value)
+        setattr(owner, MOMENT, self.moment)
+        setattr(owner, KEY, key)
+        if self._timers:
+            alarms = [Alarm(self.moment) for _ in self._timers]
+            for name, alarm in zip(self._timers, alarms, strict=True):
+                setattr(owner, name, alarm)
+            setattr(owner, ALARMS, alarms)
+            owner._scheduled = NEVER
+        return owner
+
+    def _sweep(self) -> None:
+        """Rebuild the table with the objects that keep something: slots change."""
+        keeps = np.fromiter(map(self._keeps(), self._objects), np.bool_, len(self._objects))
+        self._live = int(np.count_nonzero(keeps))
+        if self._live == len(self._objects):
+            return
+        rows = self._table.snapshot(1).rows
+        kept = keeps[raw_values(rows.column(len(self._keys)))]
+        rows = rows.filter(pa.array(kept))
+        objects = self.at(raw_values(rows.column(len(self._keys))))
+        self._table = self._empty_table()
+        slots, _ = self._table.lookup_or_insert(rows.columns[: len(self._keys)], rows.num_rows)
+        self._table.put(_SLOT, slots, pa.array(slots))
+        self._objects = [objects[i] for i in np.argsort(slots).tolist()]
+
+    def _keeps(self) -> Callable[[Any], bool]:
+        cells, horizon, timed = self._cells, self._horizon, bool(self._timers)
+
+        def keeps(owner: Any) -> bool:
+            values = vars(owner)
+            if timed and any(alarm.at != NEVER for alarm in owner._alarms):
+                return True
+            return not all(cell.is_empty(values, horizon) for cell in cells)
+
+        return keeps
+
+    def _check_attributes(self) -> None:
+        """What a function sets beside its cells would be lost with the next restore."""
+        known = {MOMENT, KEY, ALARMS, "_scheduled", *(cell.name for cell in self._cells), *self._timers}
+        for owner in self._objects:
+            for name, value in vars(owner).items():
+                if name not in known and (name not in self._shared or self._shared[name] is not value):
+                    raise DataError(
+                        f"{self._kind.__name__} set self.{name}, which is no cell and would not survive a crash",
+                        remedy=f"declare it: {name} = sf.cell(...)",
+                    )
+
+
+def _encoded(cell: Cell, objects: Sequence[Any]) -> pa.Array:
+    try:
+        return cell.encode(objects)
+    except (ValueError, OverflowError) as error:
+        for owner in objects:
+            try:
+                cell.encode([owner])
+            except (ValueError, OverflowError) as one:
+                why = str(one).removeprefix("row 0: ")
+                raise DataError(
+                    f"the cell {cell.name!r} of key {owner._key!r} holds what it does not declare: {why}"
+                ) from one
+        raise DataError(f"the cell {cell.name!r}: {error}") from error
