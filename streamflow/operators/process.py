@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from streamflow.errors import DataError
 from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.ordering import argsort_pairs, order, packed_argsort, signed_codes
 from streamflow.kernels.rows import Record, arrow_type, columns_of_records
 from streamflow.operators.base import Output
@@ -137,7 +138,7 @@ class Process:
         return self._progress.late
 
     def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
-        rows = batch.select(self._taken)
+        rows = self._canonical(batch.select(self._taken))
         if self._held is None:
             yield from self._run_as_they_come(rows)
         else:
@@ -175,6 +176,15 @@ class Process:
         kept = np.flatnonzero(times >= self._progress.of_rows(self._keys_of(rows), len(times)))
         self._progress.late += len(times) - len(kept)
         return rows if len(kept) == len(times) else rows.take(pa.array(kept))
+
+    def _canonical(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Equal keys as equal values: what the function sees of a key must not depend on which row was first."""
+        for place in self._key_places:
+            key = rows.column(place)
+            canonical = canonical_key(key)
+            if canonical is not key:
+                rows = rows.set_column(place, rows.schema.field(place), canonical)
+        return rows
 
     def _keys_of(self, rows: pa.RecordBatch) -> list[pa.Array]:
         return [rows.column(place) for place in self._key_places]
@@ -245,18 +255,15 @@ class Process:
         columns = zip(*arguments, strict=True) if arguments else repeat((), len(objects))
         for place, (owner, time, values) in enumerate(zip(objects, times, columns, strict=True)):
             if timers and passed is None:
-                for alarm in owner._alarms:
-                    if alarm.at <= time:
-                        self._fire(owner, time, made)
-                        break
+                self._fire_due(owner, time, made)
             moment.now = time
             moment.floor = time if passed is None else passed
             try:
                 made.add(call(owner, *values), many, time)
             except Exception as error:
                 raise self._failed_on_row(error, owner, rows, place) from error
-            if timers and passed is not None and any(alarm.at <= passed for alarm in owner._alarms):
-                self._fire(owner, passed, made)
+            if timers and passed is not None:
+                self._fire_due(owner, passed, made)
         if timers:
             for owner in dict.fromkeys(objects):
                 self._objects.schedule(owner)
@@ -274,12 +281,18 @@ class Process:
                 made = _Made()
         yield from self._batches(made, sort=True)
 
+    def _fire_due(self, owner: Any, until: int, made: _Made) -> None:
+        for alarm in owner._alarms:
+            if alarm.at <= until:
+                self._fire(owner, until, made)
+                return
+
     def _fire(self, owner: Any, until: int, made: _Made) -> None:
         """A key's alarms up to `until`, and those that they set, by (time, order of setting)."""
         moment, alarms = self._objects.moment, owner._alarms
         last, firings = MIN_TIME, 0
         while True:
-            place = min(range(len(alarms)), key=lambda i: (alarms[i].at, alarms[i].setting))
+            place = 0 if len(alarms) == 1 else min(range(len(alarms)), key=lambda i: (alarms[i].at, alarms[i].setting))
             time = alarms[place].at
             if time > until or time == NEVER:
                 return
