@@ -13,14 +13,6 @@ LATER: Mapping[str, str] = {
     "last": "",
     "list": "",
     #
-    # Keyed functions
-    "process": "",
-    "KeyedFunction": "",
-    "cell": "",
-    "list_cell": "",
-    "map_cell": "",
-    "timer": "",
-    #
     # Windows
     "count_window": "",
     "global_window": "write a running .key_by(...).agg(...)",
@@ -63,6 +55,7 @@ CALLS: Mapping[str, str] = {
     "Aggregates.sum": "write col('x').sum()",
     "Flow": 'write sf.Flow("hot-items")',
     "Flow.read": 'write flow.read("bids", parquet.Source("bids/*.parquet"), event_time="date_time")',
+    "KeyedStream.process": "write process(Alerts()), or process(Alerts(), ordered=False)",
     "KeyedStream.top": 'write top(3, by="fare")',
     "KeyedStream.window": 'write window(sf.tumbling("10s"))',
     "Stream.drop": 'write drop("a", "b")',
@@ -92,6 +85,7 @@ STREAM: Mapping[str, str] = {
     "rolling": "write .key_by(...).window(sf.sliding(size, every=...)).agg(...)",
     "partition_by": "write .key_by(...)",
     "keyBy": "write .key_by(...)",
+    "process": "write .key_by(...).process(...)",
     "where": "write .filter(...)",
     "query": "write .filter(col('price') > 100)",
     "having": "filter the result of agg: .agg(...).filter(...)",
@@ -150,6 +144,8 @@ KEYED: Mapping[str, str] = {
     "count": "write .agg(rows=sf.count()), running, or .window(...).agg(rows=sf.count())",
     "aggregate": "write .agg(...)",
     "reduce": "write .agg(...)",
+    "apply": "write .process(function) with a class derived from sf.KeyedFunction",
+    "stateful_map": "write .process(function) with a class derived from sf.KeyedFunction",
     "head": "write .window(...).top(n, by=...)",
     "write": "aggregate first: .agg(...), or .window(...).agg(...)",
     "step": "name the step that follows: .agg(...).step('name')",
