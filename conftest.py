@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -30,4 +31,6 @@ def _names_of_examples(request: pytest.FixtureRequest) -> None:
     )
     flow = sf.Flow("rides")
     rides = flow.read("rides", memory.Source(schema.empty_table()), event_time="at")
-    names.update(sf=sf, pa=pa, col=sf.col, memory=memory, rides=rides)
+    names.update(
+        sf=sf, pa=pa, col=sf.col, memory=memory, rides=rides, evaluate=sf.testing.evaluate, datetime=datetime.datetime
+    )

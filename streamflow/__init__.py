@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from streamflow.flow.expr import when as when
     from streamflow.flow.expr_aggregates import aggregate as aggregate
     from streamflow.flow.expr_aggregates import count as count
+    from streamflow.flow.expr_functions import coalesce as coalesce
+    from streamflow.flow.expr_functions import concat_str as concat_str
+    from streamflow.flow.expr_functions import max_horizontal as max_horizontal
+    from streamflow.flow.expr_functions import min_horizontal as min_horizontal
+    from streamflow.flow.expr_functions import struct as struct
     from streamflow.flow.flow import Flow as Flow
     from streamflow.flow.grouped import KeyedStream as KeyedStream
     from streamflow.flow.grouped import WindowedStream as WindowedStream
@@ -52,7 +57,9 @@ _HOMES = {
     "aggregate": "streamflow.flow.expr_aggregates",
     "bounded_out_of_orderness": "streamflow.flow.windows",
     "cell": "streamflow.flow.keyed_function",
+    "coalesce": "streamflow.flow.expr_functions",
     "col": "streamflow.flow.expr",
+    "concat_str": "streamflow.flow.expr_functions",
     "count": "streamflow.flow.expr_aggregates",
     "cumulative": "streamflow.flow.windows",
     "from_epoch": "streamflow.flow.expr",
@@ -60,10 +67,13 @@ _HOMES = {
     "lit": "streamflow.flow.expr",
     "main": "streamflow.runners.local",
     "map_cell": "streamflow.flow.keyed_function",
+    "max_horizontal": "streamflow.flow.expr_functions",
+    "min_horizontal": "streamflow.flow.expr_functions",
     "monotonic": "streamflow.flow.windows",
     "run": "streamflow.runners.local",
     "session": "streamflow.flow.windows",
     "sliding": "streamflow.flow.windows",
+    "struct": "streamflow.flow.expr_functions",
     "timer": "streamflow.flow.keyed_function",
     "tumbling": "streamflow.flow.windows",
     "when": "streamflow.flow.expr",
@@ -80,7 +90,9 @@ __all__ = [
     "aggregate",
     "bounded_out_of_orderness",
     "cell",
+    "coalesce",
     "col",
+    "concat_str",
     "count",
     "cumulative",
     "from_epoch",
@@ -88,10 +100,13 @@ __all__ = [
     "lit",
     "main",
     "map_cell",
+    "max_horizontal",
+    "min_horizontal",
     "monotonic",
     "run",
     "session",
     "sliding",
+    "struct",
     "testing",
     "timer",
     "tumbling",

@@ -22,6 +22,7 @@ import pyarrow as pa
 from streamflow.errors import UserError
 from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr_aggregates import Aggregates
+from streamflow.flow.expr_functions import Functions
 from streamflow.flow.instead import LATER
 from streamflow.flow.location import Building, users_line
 from streamflow.flow.records import cast_type, row_function
@@ -29,6 +30,7 @@ from streamflow.plan.logical import expr as terms
 from streamflow.plan.logical.expr import AggregateCall, Call, Case, Cast, Column, default_name, show
 
 if TYPE_CHECKING:
+    from streamflow.flow.expr_list import Lists
     from streamflow.flow.expr_struct import Struct
     from streamflow.flow.expr_text import Text
     from streamflow.flow.expr_time import Time
@@ -80,6 +82,12 @@ _INSTEAD = {
     "isna": "write .is_null()",
     "notnull": "write .is_not_null()",
     "fillna": "write .fill_null(value)",
+    "isnan": "write .is_nan()",
+    "ln": "write .log()",
+    "power": "write .pow(n), or ** n",
+    "cut": "write when(col('x') < 10).then(lit('low')).otherwise(lit('high'))",
+    "map_dict": "write .replace({'old': 'new'})",
+    "arr": "write .list",
     "astype": "write .cast(type)",
     "unique": "write stream.key_by(...).window(...).agg(...), which gives one row per key and window",
 }
@@ -95,7 +103,7 @@ class NoSuchMethod(UserError, AttributeError):
 
 
 @explains_calls
-class Expr(Aggregates):
+class Expr(Aggregates, Functions):
     """A value per row, computed from columns."""
 
     __slots__ = ("_name", "node")
@@ -304,6 +312,13 @@ class Expr(Aggregates):
         return Time(self)
 
     @property
+    def list(self) -> Lists:
+        """Functions of lists: `.list.len()`, `.list.get(0)`, ..."""
+        from streamflow.flow.expr_list import Lists
+
+        return Lists(self)
+
+    @property
     def struct(self) -> Struct:
         """Fields of records: `.struct.field("city")`."""
         from streamflow.flow.expr_struct import Struct
@@ -422,7 +437,11 @@ def _check_called(function: object) -> None:
         return
     name = getattr(function, "__qualname__", "")
     owner, _, method = name.rpartition(".")
-    prefix = "sf." if not owner else {"Text": ".str.", "Time": ".dt.", "Struct": ".struct."}.get(owner, ".")
+    prefix = (
+        "sf."
+        if not owner
+        else {"Text": ".str.", "Time": ".dt.", "Struct": ".struct.", "Lists": ".list."}.get(owner, ".")
+    )
     raise wrong(f"{prefix}{method} stands without its parentheses", remedy=f"call it: {prefix}{method}()")
 
 

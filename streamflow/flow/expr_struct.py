@@ -18,7 +18,9 @@ class Struct:
     def field(self, name: str) -> Expr:
         """One field, null where the record is.
 
-        >>> from streamflow.flow.expr import col, output_name
+        >>> evaluate(col("place").struct.field("city"), place=[{"city": "Rome"}, None])
+        ['Rome', None]
+        >>> from streamflow.flow.expr import output_name
         >>> col("place").struct.field("city")
         (col('place').struct.field('city')).alias('city')
         >>> output_name(col("place").struct.field("city"))

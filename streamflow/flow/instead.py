@@ -11,7 +11,6 @@ LATER: Mapping[str, str] = {
     # Aggregates
     "first": "",
     "last": "",
-    "list": "",
     #
     # Windows
     "count_window": "",
@@ -180,12 +179,13 @@ MODULE: Mapping[str, str] = {
     **{name: f"write sf.col('x').{name}()" for name in ("sum", "min", "max", "mean", "n_unique")},
     "len": "write sf.count()",
     "column": "write sf.col('x')",
+    "greatest": "write sf.max_horizontal('a', 'b')",
+    "least": "write sf.min_horizontal('a', 'b')",
     "literal": "write sf.lit(1)",
     "window": "write sf.tumbling('10s'), sf.sliding('10s', every='2s') or sf.session('30m')",
     "hop": "write sf.sliding('10s', every='2s')",
     "hopping": "write sf.sliding('10s', every='2s')",
     "concat": "write stream.union(other)",
-    "struct": "it is not in this version",
     **{
         f"{verb}_{suffix}": f"write flow.read('rows', {source}.Source(path)), after: "
         f"from streamflow_connectors import {source}"

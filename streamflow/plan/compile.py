@@ -193,13 +193,20 @@ def _branch_by_branch(
     return choose
 
 
+_FAILING = frozenset({"add", "sub", "mul", "pow", "neg", "abs", "replace_strict", "list.sum"}) | {
+    *("from_epoch", "str.to_datetime", "str.to_integer", "dt.truncate", "dt.offset_by", "dt.month_start"),
+}
+
+
 def _may_fail(expr: Expr) -> bool:
     """Can a row that does not take this branch raise in it, or run the user's code?"""
     for term in walk(expr):
         match term:
             case RowFunction() | Cast(strict=True):
                 return True
-            case Call(function="add" | "sub" | "mul" | "pow" | "neg" | "abs" | "from_epoch" | "str.to_datetime"):
+            case Call(function=function, options=options) if (
+                function in _FAILING or dict(options).get("tz") is not None
+            ):
                 return True
             case _:
                 pass

@@ -15,7 +15,8 @@
 from __future__ import annotations
 
 from streamflow.testing.compare import assert_rows, final
+from streamflow.testing.expressions import evaluate
 from streamflow.testing.harness import Results, run
 from streamflow.testing.rows import advance, splits, watermark
 
-__all__ = ["Results", "advance", "assert_rows", "final", "run", "splits", "watermark"]
+__all__ = ["Results", "advance", "assert_rows", "evaluate", "final", "run", "splits", "watermark"]

@@ -23,6 +23,7 @@ _INFIX = {
 }
 _PREFIX = {"neg": ("-", 7), "not": ("~", 7)}
 _ATOM = 9
+_OF_COLUMNS = ("struct", "concat_str", "max_horizontal", "min_horizontal")
 
 
 def show(expr: Expr) -> str:
@@ -75,13 +76,23 @@ def _show_call(call: Call) -> tuple[str, int]:
         case "between":
             closed = call.option("closed")
             arguments = [*map(show, rest), *([] if closed == "both" else [repr(closed)])]
-        case "dt.truncate":
-            arguments = [repr(_span(call.option("every")))]
+        case "clip":
+            arguments = [show(arg) for arg in rest if arg != Literal(None)]
+            if rest[0] == Literal(None):
+                arguments = [f"upper_bound={argument}" for argument in arguments]
+        case "replace" | "replace_strict":
+            arguments = _mapping_arguments(call)
+        case "dt.truncate" | "dt.offset_by":
+            (_, span), (_, zone) = call.options
+            text = _span(int(str(span))) if str(span).removeprefix("-").isdigit() else str(span)
+            arguments = [repr(text), *([] if zone is None else [f"tz={zone!r}"])]
         case _:
             given = [option for option in call.options if option[1] is not None and option[1] is not False]
             arguments = [*map(show, rest), *(_option(*option) for option in given)]
     if call.function == "from_epoch":
         return f"from_epoch({', '.join([show(head), *arguments])})", _ATOM
+    if call.function in _OF_COLUMNS or (call.function == "coalesce" and len(call.args) != 2):
+        return _show_columns(call), _ATOM
     name = {"between": "is_between", "coalesce": "fill_null"}.get(call.function, call.function)
     owner = f"lit({head.value!r})" if isinstance(head, Literal) else _within(head, _ATOM)
     return f"{owner}.{name}({', '.join(arguments)})", _ATOM
@@ -107,13 +118,37 @@ def _show_aggregate(call: AggregateCall) -> str:
     return f"{_within(call.argument, _ATOM)}.{call.kind}({', '.join(arguments)})"
 
 
+def _show_columns(call: Call) -> str:
+    """A function of several columns, where a text would be a column's name."""
+    arguments = [_value(arg) for arg in call.args]
+    if call.function == "struct":
+        arguments = [
+            argument if arg == Column(str(name)) else f"{name}={argument}"
+            for argument, arg, (_, name) in zip(arguments, call.args, call.options, strict=True)
+        ]
+    elif call.function == "concat_str":
+        arguments += [f"{name}={value!r}" for name, value in call.options if value]
+    return f"{call.function}({', '.join(arguments)})"
+
+
+def _mapping_arguments(call: Call) -> list[str]:
+    strict = call.function == "replace_strict"
+    pairs = call.args[1 + strict :]
+    middle = len(pairs) // 2
+    items = ", ".join(f"{show(key)}: {show(new)}" for key, new in zip(pairs[:middle], pairs[middle:], strict=True))
+    given = strict and call.option("default") is not None
+    return [f"{{{items}}}", *([f"default={show(call.args[1])}"] if given else [])]
+
+
 def _value(expr: Expr) -> str:
     """Where a plain text would be a column's name."""
     return f"lit({expr.value!r})" if isinstance(expr, Literal) and isinstance(expr.value, str) else show(expr)
 
 
 def _option(name: str, value: object) -> str:
-    return f"{name}=True" if value is True else repr(value)
+    if name == "base" and isinstance(value, str):
+        return value
+    return f"{name}={value!r}" if value is True or name == "tz" else repr(value)
 
 
 def _span(microseconds: int) -> str:
