@@ -81,6 +81,15 @@ class Counters:
     batches_in: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What others wait for: a split of a read, or, where `split` is None, the read as a whole; and its watermark."""
+
+    read: str
+    split: str | None
+    watermark: int
+
+
 @dataclass(slots=True)
 class _Node:
     """A physical node at run time."""
@@ -233,9 +242,22 @@ class Task:
         clocks = (node.times.clock for node in self._nodes.values() if node.times is not None)
         return max((time for clock in clocks for time in clock.greatest().values()), default=None)
 
-    def split_holders(self) -> dict[int, str | None]:
-        """Which split holds the watermark of each read back, by the node that generates it."""
-        return {i: n.times.clock.holder() for i, n in self._nodes.items() if n.times is not None}
+    def holder(self) -> Holder | None:
+        """The read whose watermark is behind, and its split, when others wait for it (rule 4)."""
+        running = [
+            (work.read, times.clock)
+            for node in self._nodes.values()
+            if (times := node.times) is not None and isinstance(work := node.spec.work, SplitTimes)
+            if not times.clock.current.idle and times.clock.current.time < MAX_TIME
+        ]
+        if not running:
+            return None
+        read, last = min(running, key=lambda one: one[1].current.time)
+        split = last.holder()
+        time = last.current.time
+        if split is None and all(clock.current.time == time for _, clock in running):
+            return None
+        return Holder(self._graph.nodes[read].step, split, time)
 
     # -- reads
 

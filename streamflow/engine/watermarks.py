@@ -88,7 +88,11 @@ class _Split:
     ended: bool = False
 
     def watermark(self, bound: int) -> int:
-        return max(self.least, self.forced, saturating_sub(self.greatest, bound))
+        return max(self.least, self.seen(bound))
+
+    def seen(self, bound: int) -> int:
+        """Without what was known before the split was opened."""
+        return max(self.forced, saturating_sub(self.greatest, bound))
 
 
 class SplitClock:
@@ -145,9 +149,12 @@ class SplitClock:
         self._splits[split].ended = True
 
     def holder(self) -> str | None:
-        """The split that holds the watermark back, for progress and `explain`."""
-        waiting = {n: s.watermark(self._bound) for n, s in self._splits.items() if not s.ended and not s.idle}
-        return min(waiting, key=waiting.__getitem__, default=None)
+        """The split that the rows of others wait for (rule 4); None when no others are ahead of the watermark."""
+        awake = {name: split for name, split in self._splits.items() if not split.ended and not split.idle}
+        ahead = max((split.seen(self._bound) for split in awake.values()), default=MIN_TIME)
+        if ahead <= self.current.time:
+            return None
+        return next((n for n, split in awake.items() if split.watermark(self._bound) == self.current.time), None)
 
     def watermark(self, *, ended: bool) -> Watermark:
         """The read's watermark. `ended`: every split has ended and none can appear."""

@@ -279,12 +279,16 @@ class _LocalJob:
         counters = self._task.counters()
         self._rows_in = sum(counters[read].rows_out for read in reads)
         times = [w.time for w in self._task.watermarks().values() if MIN_TIME < w.time < MAX_TIME]
+        holder = self._task.holder()
+        if holder is not None and holder.watermark == MIN_TIME:
+            times = []
         return Snapshot(
             rows_in=self._rows_in,
             rows_out=sum(sink.rows for sink in self._sinks.values()),
             late=sum(self._task.late().values()),
             watermark=min(times, default=None),
             greatest=self._task.greatest_time(),
+            held_by=None if holder is None else "/".join(filter(None, (holder.read, holder.split))),
             elapsed=(self._clock.monotonic() - self._started) / 1e6,
         )
 

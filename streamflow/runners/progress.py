@@ -13,16 +13,23 @@ from streamflow.plan.physical import PhysicalGraph
 EVERY = 200_000
 """Microseconds between two updates."""
 
+NAME = 40
+"""Characters of a split's name that fit the line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A job at one moment. Times are microseconds of event time, None when none is known; `elapsed` in seconds."""
+    """A job at one moment. Times are microseconds of event time, None when none is known; `elapsed` in seconds.
+
+    `held_by`: the read, or `read/split`, that the watermark waits for while others are ahead.
+    """
 
     rows_in: int
     rows_out: int
     late: int
     watermark: int | None
     greatest: int | None
+    held_by: str | None
     elapsed: float
 
 
@@ -82,8 +89,11 @@ class Line:
 def line(name: str, total: int | None, snapshot: Snapshot, rate: float) -> str:
     """The progress line.
 
-    >>> line("bids", 100, Snapshot(rows_in=50, rows_out=7, late=0, watermark=0, greatest=1_500_000, elapsed=1.0), 2.5e6)
-    'bids  50% | 50 rows in, 7 out | 2.5M rows/s | watermark 1970-01-01 00:00:00, 1.5 s behind | 0 late'
+    >>> now = Snapshot(
+    ...     rows_in=50, rows_out=7, late=0, watermark=0, greatest=1_500_000, held_by="bids/3", elapsed=1.0
+    ... )
+    >>> line("hot", 100, now, 2.5e6)
+    'hot  50% | 50 rows in, 7 out | 2.5M rows/s | watermark 1970-01-01 00:00:00, 1.5 s behind, held by bids/3 | 0 late'
     """
     done = f"  {100 * snapshot.rows_in // total}%" if total else ""
     parts = [
@@ -91,12 +101,20 @@ def line(name: str, total: int | None, snapshot: Snapshot, rate: float) -> str:
         f"{count(snapshot.rows_in)} rows in, {count(snapshot.rows_out)} out",
         f"{count(rate)} rows/s",
     ]
+    held = "" if snapshot.held_by is None else f", held by {_end_of(snapshot.held_by)}"
     if snapshot.watermark is not None:
         at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=snapshot.watermark)
         behind = 0.0 if snapshot.greatest is None else max(0, snapshot.greatest - snapshot.watermark) / 1e6
-        parts.append(f"watermark {at:%Y-%m-%d %H:%M:%S}, {behind:g} s behind")
+        parts.append(f"watermark {at:%Y-%m-%d %H:%M:%S}, {behind:g} s behind{held}")
+    elif held:
+        parts.append(f"no watermark yet{held}")
     parts.append(f"{count(snapshot.late)} late")
     return " | ".join(parts)
+
+
+def _end_of(name: str) -> str:
+    """The end of a long name, which is where files differ."""
+    return name if len(name) <= NAME else f"...{name[3 - NAME :]}"
 
 
 def count(number: float) -> str:

@@ -23,6 +23,20 @@ def test_a_split_that_is_not_opened_yet_holds_the_watermark() -> None:
     assert splits.holder() == "b"
 
 
+def test_a_split_that_others_are_ahead_of_holds_the_watermark_and_none_does_when_none_is_ahead() -> None:
+    splits = clock({"a": MIN_TIME, "b": 90}, bound=10, idle=1)
+    splits.on_rows("a", 50)
+    splits.watermark(ended=False)
+    assert splits.holder() is None, "b is not open: a has only itself to wait for"
+    splits.on_rows("b", 110)
+    splits.watermark(ended=False)
+    assert splits.holder() == "a"
+    splits.on_quiet(["a"], 0)
+    splits.on_quiet(["a"], 1)
+    splits.watermark(ended=False)
+    assert splits.holder() is None
+
+
 def test_an_unopened_split_holds_it_at_its_declared_least_time_only() -> None:
     splits = clock({"a": MIN_TIME, "b": 700})
     splits.on_rows("a", 1000)
