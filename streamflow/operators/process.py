@@ -194,7 +194,8 @@ class Process:
         times = raw_values(rows.column(-1))
         by_key = argsort_pairs(slots, signed_codes(times))
         if self._tie_places and _has_ties(slots[by_key], times[by_key]):
-            columns = [pa.array(slots), pa.array(times), *(rows.column(place) for place in self._tie_places)]
+            ties = [part for place in self._tie_places for part in _total(rows.column(place))]
+            columns = [pa.array(slots), pa.array(times), *ties]
             by_key = order(columns, [False] * len(columns))
         for start in range(0, len(by_key), PIECE):
             chosen = by_key[start : start + PIECE]
@@ -208,6 +209,7 @@ class Process:
             slots = self._objects.slots(self._keys_of(piece), piece.num_rows)
             times = np.maximum(raw_values(piece.column(-1)), passed) if self._has_time else np.zeros(len(slots), int)
             yield from self._run(piece, slots, times, passed)
+        self._objects.forget(passed)
 
     def _run(self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, passed: int | None) -> Iterator[Output]:
         """Call the function for the rows. `passed`: the watermark that timers are judged by; None: the row's time."""
@@ -347,6 +349,13 @@ class Process:
     def _key_text(self, owner: Any) -> str:
         pairs = zip(self._key_names, owner._key, strict=True)
         return ", ".join(f"{name}={_shortened(value)}" for name, value in pairs)
+
+
+def _total(column: pa.Array) -> Iterator[pa.Array]:
+    """What rows are ordered by, so that only rows that look alike are equal: -0.0 and 0.0 are equal, and do not."""
+    yield column
+    if pa.types.is_floating(column.type):
+        yield column.view({16: pa.int16(), 32: pa.int32(), 64: pa.int64()}[column.type.bit_width])
 
 
 def _has_ties(slots: Int64s, times: Int64s) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -298,6 +299,41 @@ def test_rows_as_they_arrive_give_results_at_once_late_ones_too() -> None:
         ("a", "alarm", 15, 15),
         ("a", "row", 0, 20),
     ]
+
+
+def test_rows_of_one_time_come_by_what_the_function_takes_however_they_arrive() -> None:
+    class Zeros(KeyedFunction):
+        def on_row(self, k: str, x: float, y: int | None) -> Told:
+            return Told(k, f"{x} {y}", 0)
+
+    schema = pa.schema([("k", pa.string()), ("x", pa.float64()), ("y", pa.int64()), ("_time", TIME_TYPE)])
+    rows = [(0.0, 2), (-0.0, 2), (0.0, 1), (-1.5, 9), (0.0, None)]
+    for arrival in permutations(rows):
+        zeros = process(Zeros(), schema=schema)
+        columns = [pa.array(["a"] * 5), pa.array([x for x, _ in arrival]), pa.array([y for _, y in arrival])]
+        times = pa.array([10] * 5).view(TIME_TYPE)
+        list(zeros.on_batch(0, pa.RecordBatch.from_arrays([*columns, times], schema=schema)))
+        found = [what for _, what, _, _ in told(zeros.on_watermark(Watermark(MAX_TIME)))]
+        assert found == ["-1.5 9", "-0.0 2", "0.0 1", "0.0 2", "0.0 None"]
+
+
+def test_keys_that_keep_nothing_are_forgotten_without_event_time_too() -> None:
+    class Pair(KeyedFunction):
+        open = cell(bool, default=False)
+
+        def on_row(self, k: str) -> Told | None:
+            if self.open:
+                del self.open
+            else:
+                self.open = True
+            return None
+
+    schema = pa.schema([("k", pa.string())])
+    pair = process(Pair(), ordered=False, schema=schema)
+    for start in range(0, 50_000, 5_000):
+        keys = [str(k) for k in range(start, start + 5_000)]
+        list(pair.on_batch(0, pa.record_batch({"k": keys + keys})))
+    assert len(pair._objects) < 15_000
 
 
 def test_rows_without_event_time_are_taken_as_they_arrive() -> None:

@@ -1,6 +1,7 @@
 """What type checkers must accept: every chain that the API has. Checked with the rest of the tests, never run."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import NamedTuple, assert_type
 
 import pyarrow as pa
@@ -25,6 +26,31 @@ def several(city: str) -> list[Fare]:
 
 def large(stream: sf.Stream, at_least: float) -> sf.Stream:
     return stream.filter(col("fare") >= at_least)
+
+
+class Totals(sf.KeyedFunction):
+    total = sf.cell(float, default=0.0, ttl="7d")
+    last = sf.cell(datetime)
+    names = sf.list_cell(str)
+    seen = sf.map_cell(str, int)
+    silence = sf.timer()
+
+    def on_row(self, fare: float, at: datetime) -> Iterator[Fare]:
+        assert_type(self.total, float)
+        assert_type(self.last, datetime | None)
+        assert_type(self.names, list[str])
+        assert_type(self.seen, dict[str, int])
+        assert_type(self.silence.time, datetime | None)
+        self.total += fare
+        self.last = at
+        self.names = [*self.names, "a"]
+        self.seen["a"] = 1
+        self.silence.set(at + timedelta(minutes=5))
+        del self.total
+        yield from ()
+
+    def on_silence(self) -> None:
+        self.silence.clear()
 
 
 def build(path: str = "rides", limit: int | None = None) -> sf.Flow:
@@ -68,6 +94,7 @@ def build(path: str = "rides", limit: int | None = None) -> sf.Flow:
     assert_type(rows.window(sf.session("30m")), sf.WindowedStream)
     assert_type(counts.key_by("window_end").top(1, by=["count", col("city").asc()]), sf.Stream)
     assert_type(keyed.agg(rides=sf.count()).changes(), sf.Stream)
+    assert_type(keyed.process(Totals(), ordered=False), sf.Stream)
     assert_type(rows.window(sf.tumbling("1h")).top(3, by="fare"), sf.Stream)
     assert_type(rows.agg(rides=sf.count()), sf.Stream)
     counts.write("out", memory.Sink())
