@@ -13,6 +13,7 @@ from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
     Committable,
     Committer,
+    RowsRefused,
     Sink,
     SinkContext,
     TransactionalSink,
@@ -20,6 +21,7 @@ from streamflow.connect.sink import (
     Writer,
 )
 from streamflow.connect.source import (
+    BadRecord,
     Ended,
     FilterableSource,
     PollResult,
@@ -36,6 +38,7 @@ from streamflow.connect.units import parse_duration, parse_size
 from streamflow.errors import ConnectorError, DataError, Fatal, Retryable, SchemaError, StreamflowError, UserError
 
 __all__ = [
+    "BadRecord",
     "Committable",
     "Committer",
     "ConnectorError",
@@ -61,6 +64,7 @@ __all__ = [
     "Reader",
     "Retryable",
     "Roll",
+    "RowsRefused",
     "SchemaError",
     "Sink",
     "SinkContext",

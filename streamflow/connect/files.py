@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from streamflow.connect.source import Ended, PollResult, Position
+from streamflow.connect.source import BadRecord, Ended, PollResult, Position
 from streamflow.errors import Fatal, Retryable, StreamflowError, UserError
 
 if TYPE_CHECKING:
@@ -198,8 +198,8 @@ def _damaged(name: str, error: Exception) -> Fatal:
 class FileRows(Protocol):
     """One open file: its rows from a position on."""
 
-    def take(self, max_rows: int) -> pa.RecordBatch | None:
-        """The next rows, at least one; None at the end."""
+    def take(self, max_rows: int) -> pa.RecordBatch | BadRecord | None:
+        """The next rows, at least one, or a record that is none; None at the end."""
         ...
 
     def position(self) -> Position:
@@ -237,9 +237,9 @@ class FileReader:
             with reading(self._name):
                 self._rows = self._open_file(self._name, self._positions[self._name])
         with reading(self._name):
-            batch = self._rows.take(max_rows)
-        if batch is not None:
-            return [(self._name, batch)]
+            taken = self._rows.take(max_rows)
+        if taken is not None:
+            return [taken if isinstance(taken, BadRecord) else (self._name, taken)]
         self._positions[self._name] = self._rows.position()
         self._close_file()
         return Ended(self._name)

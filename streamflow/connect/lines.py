@@ -1,13 +1,14 @@
 """Files made of lines: cut into blocks of whole records, which a format decodes at once.
 
 A position is `{"byte": b, "line": l, "row": r}`: a block starts at byte b (of the decompressed file), after l lines,
-and r of the rows from there on were delivered. So reading goes on without decoding what lies before, and does not
-depend on block sizes.
+and r of the rows from there on were delivered, among which a record that does not decode counts as one. So reading
+goes on without decoding what lies before, and does not depend on block sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.connect.files import FileReader, Files, reading
-from streamflow.connect.source import Position
+from streamflow.connect.source import BadRecord, Position
 from streamflow.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class LineDecoder(Protocol):
         """The rows of whole records. Raises ValueError, as ArrowInvalid is one, if one is malformed."""
         ...
 
+
+Piece: TypeAlias = "pa.RecordBatch | BadRecord"
 
 OpenDecoder: TypeAlias = Callable[[], LineDecoder]
 
@@ -197,22 +200,24 @@ class LineRows:
             self._blocks.skip_to(start["byte"], start["line"])
         self._byte, self._line = start["byte"], start["line"]
         self._row = self._skip = start["row"]
-        self._rest: pa.RecordBatch | None = None
-        """Rows that were decoded and not asked for yet; `_after` is the place behind them."""
+        self._pieces: deque[Piece] = deque()
+        """What was decoded and not asked for yet; `_after` is the place behind it."""
         self._after = (self._byte, self._line)
 
-    def take(self, max_rows: int) -> pa.RecordBatch | None:
-        batch = self._rest if self._rest is not None else self._next()
-        if batch is None:
-            return None
-        if batch.num_rows > max_rows:
-            self._rest = batch.slice(max_rows)
-            self._row += max_rows
-            return batch.slice(0, max_rows)
-        self._rest = None
-        self._byte, self._line = self._after
-        self._row = 0
-        return batch
+    def take(self, max_rows: int) -> Piece | None:
+        if not self._pieces:
+            self._next()
+            if not self._pieces:
+                return None
+        piece = self._pieces.popleft()
+        if isinstance(piece, pa.RecordBatch) and piece.num_rows > max_rows:
+            self._pieces.appendleft(piece.slice(max_rows))
+            piece = piece.slice(0, max_rows)
+        self._row += _size(piece)
+        if not self._pieces:
+            self._byte, self._line = self._after
+            self._row = 0
+        return piece
 
     def position(self) -> Position:
         return {"byte": self._byte, "line": self._line, "row": self._row}
@@ -220,16 +225,23 @@ class LineRows:
     def close(self) -> None:
         self._stream.close()
 
-    def _next(self) -> pa.RecordBatch | None:
+    def _next(self) -> None:
+        """Decode the next block that holds something new."""
         while (block := self._blocks.next()) is not None:
-            batch = self._decoded(block)
-            skipped = min(self._skip, batch.num_rows)
-            self._skip -= skipped
-            if skipped < batch.num_rows:
+            pieces = deque(self._decoded(block))
+            skipped = 0
+            while pieces and self._skip:
+                size = min(_size(pieces[0]), self._skip)
+                piece = pieces.popleft()
+                if isinstance(piece, pa.RecordBatch) and size < piece.num_rows:
+                    pieces.appendleft(piece.slice(size))
+                self._skip -= size
+                skipped += size
+            if pieces:
                 self._byte, self._line, self._row = block.byte, block.line, skipped
                 self._after = (block.byte + len(block.content), block.line + block.lines)
-                return batch.slice(skipped)
-        return None
+                self._pieces = pieces
+                return
 
     def _read_header(self) -> None:
         record = self._blocks.first_record()
@@ -238,37 +250,52 @@ class LineRows:
         except ValueError as error:
             raise DataError(f"{self._name}:1: {error}", remedy="correct the file's header or the schema") from error
 
-    def _decoded(self, block: _Block) -> pa.RecordBatch:
+    def _decoded(self, block: _Block) -> list[Piece]:
+        """The block's rows, at once if they all decode."""
         try:
-            return self._decoder.decode(block.content)
-        except ValueError as error:
-            index, cause = self._first_malformed(block.content, error)
-            raise DataError(
-                f"{self._name}:{block.line + index + 1}: {cause}",
-                remedy="correct the line, or the schema it is read with",
-            ) from error
+            batch = self._decoder.decode(block.content)
+        except ValueError:
+            return _joined(self._apart(block))
+        return [batch] if batch.num_rows else []
 
-    def _first_malformed(self, content: bytes, error: ValueError) -> tuple[int, ValueError]:
-        """The line, counted from the block's first, of the first record that does not decode, and what is wrong
-        with it.
-        """
+    def _apart(self, block: _Block) -> Iterator[Piece]:
+        """Rows and records that do not decode, in their order: found by halving."""
         quote = self._decoder.quote
-        ends = record_ends(content, None if quote is None else ord(quote))
-        good, bad = 0, len(ends)
-        while bad - good > 1:
-            middle = (good + bad) // 2
-            start = int(ends[good - 1]) + 1 if good else 0
+        ends = record_ends(block.content, None if quote is None else ord(quote)) + 1
+        borders = [0, *ends.tolist()]
+
+        def part(first: int, last: int) -> Iterator[Piece]:
+            content = block.content[borders[first] : borders[last]]
             try:
-                self._decoder.decode(content[start : int(ends[middle - 1]) + 1])
-                good = middle
-            except ValueError:
-                bad = middle
-        start = int(ends[good - 1]) + 1 if good else 0
-        try:
-            self._decoder.decode(content[start : int(ends[good]) + 1])
-        except ValueError as alone:
-            error = alone
-        return content[:start].count(b"\n"), error
+                batch = self._decoder.decode(content)
+            except ValueError as error:
+                if last - first > 1:
+                    middle = (first + last) // 2
+                    yield from part(first, middle)
+                    yield from part(middle, last)
+                else:
+                    line = block.line + block.content.count(b"\n", 0, borders[first]) + 1
+                    yield BadRecord(self._name, str(line), content.rstrip(b"\r\n"), str(error))
+            else:
+                if batch.num_rows:
+                    yield batch
+
+        return part(0, len(ends))
+
+
+def _size(piece: Piece) -> int:
+    return piece.num_rows if isinstance(piece, pa.RecordBatch) else 1
+
+
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """The same with batches that follow each other put together."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if joined and isinstance(piece, pa.RecordBatch) and isinstance(joined[-1], pa.RecordBatch):
+            joined[-1] = pa.concat_batches([joined[-1], piece])
+        else:
+            joined.append(piece)
+    return joined
 
 
 __all__ = ["START", "LineDecoder", "LineRows", "line_reader", "open_bytes", "reading", "record_ends"]

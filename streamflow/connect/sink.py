@@ -12,6 +12,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
+from streamflow.errors import DataError
+
 Committable: TypeAlias = "Mapping[str, int | str]"
 """What `commit` needs to publish one prepared piece: JSON, kept in the checkpoint's manifest."""
 
@@ -38,11 +40,23 @@ class SinkContext:
     """Seconds on the engine's monotonic clock: what rolling by time goes by, for a sink reads no clock of its own."""
 
 
+class RowsRefused(DataError):
+    """The peer will never take these rows of a batch, of which nothing was written. `rows`: their numbers."""
+
+    def __init__(self, message: str, rows: Collection[int], *, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.rows = frozenset(rows)
+
+
 class Writer(Protocol):
     """An open sink: owned by one worker, called from one thread."""
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Take one batch of the announced schema."""
+        """Take one batch of the announced schema.
+
+        Raises DataError, having taken nothing of it, when the peer will never take such rows; `RowsRefused` where it is
+        known which they are: the others are written again. The step's error policy decides what happens to them.
+        """
         ...
 
     def flush(self) -> None:

@@ -32,18 +32,37 @@ class Ended:
     split: str
 
 
-PollResult: TypeAlias = "Sequence[tuple[str, pa.RecordBatch]] | Wait | Ended"
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that cannot be decoded, as it was found. What happens to it is up to the flow's error policy.
+
+    `position`: where in the split it stands, in the words of people, such as a line's number.
+    """
+
+    split: str
+    position: str
+    payload: bytes
+    error: str
+
+
+PollResult: TypeAlias = "Sequence[tuple[str, pa.RecordBatch] | BadRecord] | Wait | Ended"
 
 
 class Reader(Protocol):
     """An open source: owned by one worker, called from one thread."""
 
     def poll(self, max_rows: int) -> PollResult:
-        """Rows that are at hand, one split per batch, in the split's order; never blocks on a quiet peer."""
+        """Rows that are at hand, one split per batch, in the split's order; never blocks on a quiet peer.
+
+        Among them, in its place, a `BadRecord` for each record that cannot be decoded.
+        """
         ...
 
     def positions(self) -> Mapping[str, Position]:
-        """For every split it was opened with: where to go on after exactly the rows that `poll` has returned."""
+        """For every split it was opened with: where to go on after exactly the rows that `poll` has returned.
+
+        Records that could not be decoded count like rows.
+        """
         ...
 
     def committed(self, positions: Mapping[str, Position]) -> None:

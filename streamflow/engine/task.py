@@ -16,17 +16,24 @@ from typing import Any, TypeAlias, assert_never
 
 import pyarrow as pa
 
+from streamflow.connect.source import BadRecord
 from streamflow.engine.exchange import Router
 from streamflow.engine.split_time import SplitEventTime, restored_clock
 from streamflow.engine.watermarks import Merger
-from streamflow.errors import StepError, StreamflowError
+from streamflow.errors import DataError, StepError, StreamflowError
 from streamflow.operators.base import Operator, Output
+from streamflow.operators.dead_letters import Rejected, letter, letters
 from streamflow.operators.events import MAX_TIME, Barrier, Batch, End, Event, Watermark
+from streamflow.operators.tolerant import salvage, tolerant
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
 from streamflow.state.container import Container, Snapshot
+from streamflow.state.rejections import Rejections
 
 Port: TypeAlias = "tuple[int, int]"
 """A node's input: (node id, port)."""
+
+REJECTIONS = "~errors/rejections"
+"""The address of the counts of rows that were not processed."""
 
 Wrap: TypeAlias = "Callable[[Operator, PhysicalNode], Operator]"
 """What stands around a node's operator, to check or to measure it."""
@@ -102,6 +109,8 @@ class _Node:
     inputs: dict[tuple[int, int], int] = field(default_factory=dict)  # (port, sender or -1) -> the merger's index
     inner: list[tuple[_Node, int]] = field(default_factory=list)  # (node, port) in this task
     outer: list[tuple[Port, Router | None]] = field(default_factory=list)  # edges to later stages
+    dead_inner: list[tuple[_Node, int]] = field(default_factory=list)  # as `inner`, of its dead letters
+    dead_outer: list[tuple[Port, Router | None]] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
 
 
@@ -132,6 +141,8 @@ class Task:
         self._barrier: Barrier | None = None
         self._waiting: set[Channel | int] = set()
         self._open: set[Channel | int] = set()
+        self.rejections = Rejections()
+        self._tolerates = any(spec.on_error != "fail" for spec in graph.nodes)
         for spec in graph.stage(stage):
             self._nodes[spec.id] = self._build(spec, splits or {})
         self._connect()
@@ -143,7 +154,8 @@ class Task:
         node = _Node(spec)
         match spec.work:
             case Run(make):
-                node.operator = make() if self._wrap is None else self._wrap(make(), spec)
+                operator = make() if spec.on_error == "fail" else tolerant(make())
+                node.operator = operator if self._wrap is None else self._wrap(operator, spec)
             case SplitTimes() as work:
                 known = {name: times.get(spec.step) for name, times in splits.get(work.read, {}).items()}
                 clock = restored_clock(bound=work.bound, idle=work.idle, splits=known, min_time=work.min_time)
@@ -166,7 +178,8 @@ class Task:
                     node = self._nodes[spec.id]
                     if source.stage == self.stage:
                         node.inputs[edge.port, -1] = len(node.inputs)
-                        self._nodes[source.id].inner.append((node, edge.port))
+                        above = self._nodes[source.id]
+                        (above.dead_inner if edge.letters else above.inner).append((node, edge.port))
                     else:
                         for sender in workers if edge.exchange is not None else (self.worker,):
                             node.inputs[edge.port, sender] = len(node.inputs)
@@ -175,7 +188,8 @@ class Task:
                     router = None
                     if edge.exchange is not None:
                         router = Router(edge.exchange, source.schema, graph.key_groups, graph.workers)
-                    self._nodes[source.id].outer.append((target, router))
+                    above = self._nodes[source.id]
+                    (above.dead_outer if edge.letters else above.outer).append((target, router))
         origins = graph.origins()
         for node in self._nodes.values():
             sources = {edge.port: edge.source for edge in node.spec.edges}
@@ -195,12 +209,17 @@ class Task:
     def snapshot(self) -> dict[str, Snapshot]:
         """The state of every operator, by `step/container`. Only right after `Aligned`."""
         groups = self._graph.key_groups
-        return {address: container.snapshot(groups) for address, container in self._containers()}
+        parts = {address: container.snapshot(groups) for address, container in self._containers()}
+        if self._tolerates:
+            parts[REJECTIONS] = self.rejections.snapshot(groups)
+        return parts
 
     def restore(self, parts: Mapping[str, Sequence[Snapshot]], groups: range) -> None:
         """Take over these key groups from all workers' snapshots, before any other call."""
         for address, container in self._containers():
             container.restore(parts.get(address, ()), groups)
+        if self.stage == 0:  # what the tasks of all stages counted, once
+            self.rejections.restore(parts.get(REJECTIONS, ()), groups)
 
     def _containers(self) -> Iterable[tuple[str, Container]]:
         for node in self._nodes.values():
@@ -266,6 +285,27 @@ class Task:
         node = self._nodes[read]
         self._push(node, batch, split)
         self._advance(read, ended=False)
+        return self._take()
+
+    def on_bad_record(self, read: int, record: BadRecord) -> list[TaskOutput]:
+        """A record of a split that could not be decoded. Raises DataError where the read's policy is to fail."""
+        node = self._nodes[read]
+        position = f"{record.split}:{record.position}"
+        if node.spec.on_error == "fail":
+            error = DataError(f"{position}: {record.error}", remedy="correct the record, or the schema it is read with")
+            raise named(error, node.spec)
+        self._count(node, 1)
+        if node.spec.on_error == "dead_letter":
+            self._bury(node, letter(node.spec.step, record.error, position, record.payload))
+        return self._take()
+
+    def on_refused(self, sink: int, batch: Batch, error: DataError) -> list[TaskOutput]:
+        """A sink did not take these rows. Raises the error where its policy is to fail.
+
+        Nothing stays buffered after it: a barrier may just have passed.
+        """
+        self._reject(self._nodes[sink], Rejected(batch, (error,) * batch.num_rows), None)
+        self._flush()
         return self._take()
 
     def on_watermark(self, read: int, split: str, time: int) -> list[TaskOutput]:
@@ -346,12 +386,15 @@ class Task:
         self._waiting.discard(source)
         if self._waiting:
             return
-        for node in self._nodes.values():  # topological: what a node lets go may rest in a later one
-            if node.operator is not None:
-                self._run(node, None, node.operator.flush)
+        self._flush()
         self._barrier = None
         self._outputs.append(Aligned(barrier))
         self._broadcast(barrier)
+
+    def _flush(self) -> None:
+        for node in self._nodes.values():  # topological: what a node lets go may rest in a later one
+            if node.operator is not None:
+                self._run(node, None, node.operator.flush)
 
     def _end(self, source: Channel | int) -> None:
         self._open.discard(source)
@@ -361,7 +404,7 @@ class Task:
 
     def _broadcast(self, event: Event) -> None:
         for node in self._nodes.values():
-            for port, router in node.outer:
+            for port, router in (*node.outer, *node.dead_outer):
                 self._send(port, router, event)
 
     # -- the chain
@@ -374,16 +417,23 @@ class Task:
         """`item` leaves `node`."""
         if isinstance(item, pa.RecordBatch):
             node.counters.rows_out += item.num_rows
+        elif isinstance(item, Rejected):
+            self._reject(node, item, split)
+            return
+        else:
+            self._bury(node, item)  # the dead letters end, or rest, when all do that may send some
         for child, port in node.inner:
             self._give(child, port, -1, item, split)
         for target, router in node.outer:
             self._send(target, router, item)
 
-    def _give(self, node: _Node, port: int, sender: int, item: Output, split: str | None) -> None:
+    def _give(self, node: _Node, port: int, sender: int, item: Batch | Watermark, split: str | None) -> None:
         """`item` reaches `node`."""
         if isinstance(item, Watermark):
             merged = node.merger.update(node.inputs[port, sender], item)
-            if merged is not None and node.operator is not None:
+            if merged is not None and isinstance(node.spec.work, Deliver):
+                self._bury(node, merged)
+            elif merged is not None and node.operator is not None:
                 if merged.idle:  # others will go on without this input: rows held for speed would come late
                     self._run(node, None, node.operator.flush)
                 self._run(node, None, node.operator.on_watermark, merged)
@@ -394,7 +444,8 @@ class Task:
             self._run(node, split, node.operator.on_batch, port, item)
         elif node.times is not None:
             assert split is not None
-            self._push(node, self._stamp(node, split, item), split)
+            for stamped in self._stamp(node, split, item):
+                self._push(node, stamped, split)
         else:
             self._outputs.append(Write(node.spec.id, item.select(node.columns)))
 
@@ -413,12 +464,34 @@ class Task:
                 raise named(error, node.spec) from error
             self._push(node, item, split)
 
-    def _stamp(self, node: _Node, split: str, batch: Batch) -> Batch:
-        assert node.times is not None
+    def _stamp(self, node: _Node, split: str, batch: Batch) -> Iterable[Output]:
+        times = node.times
+        assert times is not None
         try:
-            return node.times.on_rows(split, batch)
+            if node.spec.on_error == "fail":
+                return (times.on_rows(split, batch),)
+            return salvage(batch, lambda rows: (times.on_rows(split, rows),))
         except Exception as error:
             raise named(error, node.spec) from error
+
+    # -- rows that cannot be processed
+
+    def _reject(self, node: _Node, rejected: Rejected, split: str | None) -> None:
+        if node.spec.on_error == "fail":
+            raise named(rejected.errors[0], node.spec)
+        self._count(node, rejected.rows.num_rows)
+        if node.spec.on_error == "dead_letter":
+            self._bury(node, letters(node.spec.step, rejected, split))
+
+    def _count(self, node: _Node, rows: int) -> None:
+        self.rejections.add(node.spec.step, rows, dead=node.spec.on_error == "dead_letter")
+
+    def _bury(self, node: _Node, item: Batch | Watermark) -> None:
+        """`item` goes the way of the node's dead letters."""
+        for child, port in node.dead_inner:
+            self._give(child, port, -1, item, None)
+        for target, router in node.dead_outer:
+            self._send(target, router, item)
 
     def _send(self, port: Port, router: Router | None, event: Event) -> None:
         if router is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamflow.errors import UserError
+from streamflow.plan.logical.policy import POLICIES, OnError
 
 
 def text(what: str, value: object, example: str) -> str:
@@ -26,6 +27,14 @@ def old_and_new(names: object) -> Mapping[str, str]:
     if isinstance(names, Mapping) and names and all(isinstance(new, str) for new in names.values()):
         return names
     raise UserError(f"rename takes old names and new ones, not {names!r}", remedy='write rename({"old": "new"})')
+
+
+def error_policy(value: object) -> OnError:
+    """The value, if it says what a step does with a row that it cannot process."""
+    for policy in POLICIES:
+        if value == policy:
+            return policy
+    raise UserError(f"on_error={value!r} is not an error policy", remedy='write "fail", "skip" or "dead_letter"')
 
 
 def an_object(made: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_KEEPS_FAILING = "a row that cannot be processed stops the job; .filter(...) leaves out what you know to be wrong"
 _FINAL_ONLY = "a window's result is sent once, when the watermark passes its end; late rows are counted"
 
 LATER: Mapping[str, str] = {
@@ -29,11 +28,6 @@ LATER: Mapping[str, str] = {
     "dedup": "write .key_by(...).window(...).agg(...), which gives one row per key and window",
     #
     # Errors
-    "dead_letters": _KEEPS_FAILING,
-    "Flow(on_error=)": _KEEPS_FAILING,
-    "read(on_error=)": _KEEPS_FAILING,
-    "write(on_error=)": _KEEPS_FAILING,
-    "step(on_error=)": _KEEPS_FAILING,
     "step(ttl=)": "use a window: its state is dropped when it ends",
     #
     # Functions

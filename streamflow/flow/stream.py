@@ -15,7 +15,7 @@ from streamflow.flow.arguments import named_columns
 from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import ColumnLike, Expr, no_such_method, to_node
 from streamflow.flow.grouped import KeyedStream, WindowedStream, aggregate, windowed
-from streamflow.flow.guards import an_object, old_and_new, row_count, text
+from streamflow.flow.guards import an_object, error_policy, old_and_new, row_count, text
 from streamflow.flow.ledger import Ledger
 from streamflow.flow.location import Building, users_line
 from streamflow.flow.records import record_fields, row_function
@@ -38,6 +38,7 @@ from streamflow.plan.logical.nodes import (
     WithEventTime,
     Write,
 )
+from streamflow.plan.logical.policy import OnError
 from streamflow.plan.logical.rows import Record, record_schema
 from streamflow.plan.logical.windows import BoundedOutOfOrderness, Window
 
@@ -305,8 +306,10 @@ class Stream:
             )
             return self._next(node, "with_event_time")
 
-    def step(self, name: str) -> Stream:
+    def step(self, name: str, *, on_error: OnError | None = None) -> Stream:
         """Names the step that was just made: the address of its state, and its name in plans, metrics and errors.
+
+        `on_error`: what it does with a row that it cannot process, "fail", "skip" or "dead_letter"; see `Flow`.
 
         >>> rides.window(sf.tumbling("1h")).agg(rides=sf.count()).step("hourly")
         <hourly of flow 'rides': window_start: timestamp[us, tz=UTC], ...>
@@ -318,9 +321,11 @@ class Stream:
                 raise UserError(
                     "step() names a step that another one has read", remedy="call it directly after the method"
                 )
+            policy = self._node.on_error if on_error is None else error_policy(on_error)
             self._ledger.name(name, at)
             self._ledger.take(self._end)
-            return Stream(self._ledger, replace(self._node, name=name), name, self._node.location)
+            node = replace(self._node, name=name, on_error=policy)
+            return Stream(self._ledger, node, name, self._node.location)
 
     def pipe(self, function: Callable[Concatenate[Stream, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function makes of the stream: for steps that belong together.
@@ -361,8 +366,8 @@ class Stream:
             made = StreamType(schema, event_time=kind.event_time, bounds=kind.bounds)
             return self._next(Changes(type=made, location=at, input=self._node), "changes")
 
-    def write(self, name: str, sink: Sink) -> None:
-        """Sends the rows to a sink, under a name of its own.
+    def write(self, name: str, sink: Sink, *, on_error: OnError | None = None) -> None:
+        """Sends the rows to a sink, under a name of its own. `on_error`: what happens to rows that it refuses.
 
         >>> rides.write("out", memory.Sink())
         """
@@ -379,7 +384,11 @@ class Stream:
                 )
             self._ledger.name(name, at)
             self._ledger.take(self._end)
-            self._ledger.writes.append(Write(type=self._node.type, location=at, name=name, input=self._node, sink=sink))
+            policy = None if on_error is None else error_policy(on_error)
+            kind = self._node.type
+            self._ledger.writes.append(
+                Write(type=kind, location=at, name=name, on_error=policy, input=self._node, sink=sink)
+            )
 
     # Groups of rows
 
@@ -404,7 +413,11 @@ class Stream:
                         f"the key {column.name!r} has the name of a column, whose values it would hide",
                         remedy="choose another name, or replace the column before: .with_columns(...)",
                     )
-            rows = self._project(_merged(self.schema, computed), "key_by", at) if computed else self
+            rows = self
+            if computed:
+                merged = _merged(self.schema, computed)
+                checked.check_names(column.name for column in merged)
+                rows = self._computed(merged, "key_by", at, part_of="next")
             checked.check_keys(names, rows._node.type)
             return KeyedStream(rows, names, at)
 
@@ -464,10 +477,13 @@ class Stream:
         checked.check_names(column.name for column in made)
         return self._computed(made, operation, at)
 
-    def _computed(self, made: list[Named], operation: str, at: Location) -> Stream:
+    def _computed(
+        self, made: list[Named], operation: str, at: Location, *, part_of: Literal["next"] | None = None
+    ) -> Stream:
         """As `_project`, of names that are not the user's."""
         kind = checked.projected(made, self._node.type)
-        return self._next(Project(type=kind, location=at, input=self._node, columns=tuple(made)), operation)
+        node = Project(type=kind, location=at, part_of=part_of, input=self._node, columns=tuple(made))
+        return self._next(node, operation)
 
     def _with_records(self, made: list[Named], positional: int, at: Location) -> tuple[Stream, list[Named]]:
         """Functions that give records: called in a step before, once per row, and then replaced by their fields."""
@@ -484,7 +500,7 @@ class Stream:
         if not hidden:
             return self, made
         every = [Named(name, Column(name)) for name in self.schema.names]
-        return self._computed([*every, *hidden], "with_columns", at), flat
+        return self._computed([*every, *hidden], "with_columns", at, part_of="next"), flat
 
     def _of_records(self, function: terms.RowFunction, what: str) -> StreamType:
         """The type of a stream whose rows are what the function returns."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeAlias
 
+from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import Batch, Watermark
 from streamflow.state.container import Container
 
-Output: TypeAlias = "Batch | Watermark"
+Output: TypeAlias = "Batch | Watermark | Rejected"
 
 
 class Operator(Protocol):

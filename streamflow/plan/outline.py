@@ -22,6 +22,7 @@ from streamflow.plan.logical.expr import Column, show
 from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
+    DeadLetters,
     Explode,
     Filter,
     FlatMap,
@@ -39,6 +40,7 @@ from streamflow.plan.logical.nodes import (
     Write,
     inputs,
 )
+from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.windows import (
     BoundedOutOfOrderness,
     Calendar,
@@ -54,6 +56,8 @@ from streamflow.plan.rewrite import Graph, topological
 
 Details: TypeAlias = "tuple[tuple[str, str], ...]"
 """What is known of a step beside its title, as (label, text)."""
+
+_POLICY = {"skip": "the row is skipped and counted", "dead_letter": "the row goes to the dead letters"}
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -149,6 +153,8 @@ def _title(node: Node) -> str:
             return f"read {_connector(node.source)}"
         case Write():
             return f"write {_connector(node.sink)}"
+        case DeadLetters():
+            return "dead letters"
         case Union():
             return f"union of {len(node.inputs)}"
         case WithEventTime():
@@ -208,6 +214,8 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
             yield "order", _order_text(node.ordered)
         case _:
             pass
+    if node.on_error is not None and can_reject(node):
+        yield "on error", _POLICY[node.on_error]
     if isinstance(node, Write):
         return
     if not above or node.type.schema != above[0].type.schema:
@@ -287,7 +295,7 @@ def _watermark(strategy: BoundedOutOfOrderness) -> str:
 
 
 def _physical_details(graph: PhysicalGraph, node: PhysicalNode) -> Iterator[tuple[str, str]]:
-    above = [graph.nodes[edge.source].schema for edge in node.edges]
+    above = [graph.nodes[edge.source].schema for edge in node.edges if not edge.letters]
     match node.work:
         case ReadSplits(source):
             yield "source", _connector(source)
@@ -306,6 +314,8 @@ def _physical_details(graph: PhysicalGraph, node: PhysicalNode) -> Iterator[tupl
             assert_never(other)
     if not isinstance(node.work, Deliver) and (not above or node.schema != above[0]):
         yield "columns", _columns(node.schema)
+    if node.on_error != "fail":
+        yield "on error", _POLICY[node.on_error]
     state = _state(node)
     if state:
         yield "state", state

@@ -17,6 +17,7 @@ from streamflow.connect.sink import Sink
 from streamflow.connect.source import Source
 from streamflow.errors import Location
 from streamflow.operators.base import Operator
+from streamflow.plan.logical.policy import OnError
 
 DEFAULT_KEY_GROUPS = 128
 
@@ -67,11 +68,15 @@ Work: TypeAlias = "ReadSplits | SplitTimes | Run | Deliver"
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """From node `source` into `port` of its holder. `exchange`: the key columns, None for a forward edge."""
+    """From node `source` into `port` of its holder. `exchange`: the key columns, None for a forward edge.
+
+    `letters`: it carries not the source's rows but the dead letters of those that the source could not process.
+    """
 
     source: int
     port: int = 0
     exchange: tuple[str, ...] | None = None
+    letters: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +91,21 @@ class PhysicalNode:
     work: Work
     edges: tuple[Edge, ...]
     stage: int
+    on_error: OnError = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhysicalGraph:
-    """`nodes` stand in topological order and `nodes[i].id == i`."""
+    """`nodes` stand in topological order and `nodes[i].id == i`.
+
+    `max_errors`: the rows that may be skipped or go to the dead letters before the job stops.
+    """
 
     name: str
     workers: int
     key_groups: int
     nodes: tuple[PhysicalNode, ...]
+    max_errors: int | None = None
 
     @property
     def stages(self) -> int:

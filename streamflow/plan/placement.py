@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -37,6 +37,7 @@ from streamflow.plan.logical.expr import AggregateCall, Call, Column, Expr, show
 from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
+    DeadLetters,
     Explode,
     Filter,
     FlatMap,
@@ -53,6 +54,7 @@ from streamflow.plan.logical.nodes import (
     Write,
     inputs,
 )
+from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.schema import physical_schema
 from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling
 from streamflow.plan.physical import (
@@ -72,20 +74,43 @@ Sliced: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar"
 """The windows that are made of slices."""
 
 
-def place(graph: Graph, *, name: str, workers: int = 1, key_groups: int = DEFAULT_KEY_GROUPS) -> PhysicalGraph:
+def place(
+    graph: Graph,
+    *,
+    name: str,
+    workers: int = 1,
+    key_groups: int = DEFAULT_KEY_GROUPS,
+    max_errors: int | None = None,
+) -> PhysicalGraph:
     """The physical graph of an optimised logical one. The number of key groups is fixed for the life of a job."""
-    builder = _Builder(workers)
-    for node in topological(graph):
+    order = _dead_letters_last(topological(graph))
+    builder = _Builder(workers, {id(above): node for node in order for above in inputs(node)})
+    for node in order:
         builder.place(node)
-    return PhysicalGraph(name=name, workers=workers, key_groups=key_groups, nodes=tuple(builder.nodes))
+    return PhysicalGraph(
+        name=name, workers=workers, key_groups=key_groups, nodes=tuple(builder.nodes), max_errors=max_errors
+    )
+
+
+def _dead_letters_last(order: Sequence[Node]) -> list[Node]:
+    """Still topological, and the dead letters stand behind all the nodes that send rows there."""
+    behind: set[int] = set()
+    for node in order:
+        if isinstance(node, DeadLetters) or any(id(above) in behind for above in inputs(node)):
+            behind.add(id(node))
+    return sorted(order, key=lambda node: id(node) in behind)
 
 
 class _Builder:
-    """Collects physical nodes; `_of` maps a logical node to the physical one that produces its rows."""
+    """Collects physical nodes; `_of` maps a logical node to the physical one that produces its rows.
 
-    def __init__(self, workers: int) -> None:
+    `readers`: by a logical node's id, one that takes its rows.
+    """
+
+    def __init__(self, workers: int, readers: Mapping[int, Node]) -> None:
         self.nodes: list[PhysicalNode] = []
         self._workers = workers
+        self._readers = readers
         self._of: dict[int, int] = {}
 
     def place(self, node: Node) -> None:
@@ -93,6 +118,8 @@ class _Builder:
         match node:
             case Read():
                 made = self._read(node)
+            case DeadLetters():
+                made = self._dead_letters(node)
             case WithEventTime():
                 made = self._event_time(node, upstream[0])
             case Aggregate():
@@ -120,16 +147,26 @@ class _Builder:
         self.nodes.append(
             PhysicalNode(
                 id=len(self.nodes),
-                step=node.name or self._step_above(edges),
+                step=self._step(node, edges),
                 label=label,
                 location=node.location,
                 schema=schema,
                 work=work,
                 edges=tuple(edges),
                 stage=stage,
+                on_error=(node.on_error if can_reject(node) else None) or "fail",
             )
         )
         return len(self.nodes) - 1
+
+    def _step(self, node: Node, edges: Sequence[Edge]) -> str:
+        if node.name is not None:
+            return node.name
+        if node.part_of == "next" and (name := self._readers[id(node)].name) is not None:
+            return name
+        if node.part_of == "previous":
+            return self.nodes[edges[0].source].step
+        return self._step_above(edges)
 
     def _step_above(self, edges: Sequence[Edge]) -> str:
         """A step without a name of its own is spoken of by the one it follows."""
@@ -151,6 +188,14 @@ class _Builder:
         columns = f" [{', '.join(node.type.schema.names)}]"
         label = f"read {type(node.source).__module__.rpartition('.')[2]}{columns}{pushed}"
         return self._add(node, label, node.type.schema, ReadSplits(source, node.type.schema), [])
+
+    def _dead_letters(self, node: DeadLetters) -> int:
+        """Behind every node that sends rows there; if the rules left none, behind a read, whose end it then shares."""
+        senders = [sender.id for sender in self.nodes if sender.on_error == "dead_letter"] or [0]
+        edges = [Edge(sender, port, letters=True) for port, sender in enumerate(senders)]
+        schema = node.type.schema
+        work = Run(partial(UnionOperator, [schema] * len(edges), schema))
+        return self._add(node, "dead letters", schema, work, edges)
 
     def _event_time(self, node: WithEventTime, upstream: int) -> int:
         schema_in = physical_schema(node.input.type)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from streamflow.plan.logical.nodes import Node, Read, Union, Write, inputs
+from streamflow.plan.logical.nodes import DeadLetters, Node, Read, Union, Write, inputs
 
 Graph: TypeAlias = "tuple[Write, ...]"
 """A flow's sinks; everything else hangs from them."""
@@ -41,7 +41,7 @@ def with_inputs(node: Node, new: Sequence[Node]) -> Node:
     if all(a is b for a, b in zip(inputs(node), new, strict=True)):
         return node
     match node:
-        case Read():
+        case Read() | DeadLetters():
             return node
         case Union():
             return replace(node, inputs=tuple(new))

@@ -27,6 +27,7 @@ from streamflow.cluster.coordinator import (
     assign,
 )
 from streamflow.engine.clock import ManualClock
+from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.task import Aligned, Channel, Finished, Send, Task, TaskOutput, Wrap, Write
 from streamflow.errors import EngineError
 from streamflow.kernels.hashing import groups_of_worker
@@ -134,6 +135,7 @@ class InlineJob:
                 stage = self._graph.nodes[channel.port[0]].stage
                 event = self._channels[worker, channel].popleft()
                 self._carry_out(worker, stage, self._tasks[worker, stage].on_event(channel, event))
+        check_budget(self._graph, self._tasks.values())
         return True
 
     def _can_poll(self, worker: int, read: OpenRead) -> bool:
@@ -190,6 +192,7 @@ class InlineJob:
                     for worker in range(self._graph.workers):
                         self._carry_out(worker, 0, self._tasks[worker, 0].on_trigger(barrier))
                 case Commit(checkpoint):
+                    check_budget(self._graph, self._tasks.values())
                     self._commit(checkpoint)
                 case Finish():
                     for worker in range(self._graph.workers):
@@ -225,6 +228,14 @@ class InlineJob:
                 step = self._graph.nodes[node].step
                 found[step] = found.get(step, 0) + count
         return found
+
+    def skipped(self) -> dict[str, int]:
+        """Rows that were left out because they could not be processed, by step."""
+        return skipped_rows(self._tasks.values())
+
+    def dead(self) -> dict[str, int]:
+        """Rows that went to the dead letters, by step."""
+        return dead_rows(self._tasks.values())
 
     def close(self) -> None:
         for _, read in self._reads:

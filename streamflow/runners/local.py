@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 
+import numpy as np
+import pyarrow as pa
+
 from streamflow.cluster.checkpoint import SplitState
 from streamflow.cluster.coordinator import (
     Acknowledged,
@@ -27,10 +30,18 @@ from streamflow.cluster.coordinator import (
     StopAsked,
     Trigger,
 )
-from streamflow.connect.sink import Committable, SinkContext, TransactionalSink, TransactionalWriter, Writer
+from streamflow.connect.sink import (
+    Committable,
+    RowsRefused,
+    SinkContext,
+    TransactionalSink,
+    TransactionalWriter,
+    Writer,
+)
 from streamflow.engine.clock import SystemClock
+from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.task import Aligned, Finished, Send, Task, TaskOutput, Write, named
-from streamflow.errors import EngineError, UserError
+from streamflow.errors import DataError, EngineError, UserError
 from streamflow.flow.calls import later_keyword
 from streamflow.flow.flow import Flow
 from streamflow.flow.parameters import check_arguments, describe, parse_arguments
@@ -80,7 +91,7 @@ def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
         built = flow(**check_arguments(flow, parameters))
         if not isinstance(built, Flow):
             raise UserError(f"{flow.__name__} returned a {type(built).__name__}, not a Flow", remedy="return the flow")
-    return run_graph(place(optimise(built.graph()), name=built.name))
+    return run_graph(place(optimise(built.graph()), name=built.name, max_errors=built.max_errors))
 
 
 def main(build: BuildFunction, argv: Sequence[str] | None = None) -> None:
@@ -168,6 +179,8 @@ class _LocalJob:
             rows_in=self._rows_in,
             rows_out=sum(sink.rows for sink in self._sinks.values()),
             late=sum(self._task.late().values()),
+            skipped=skipped_rows([self._task]),
+            dead=dead_rows([self._task]),
             seconds=(self._clock.monotonic() - self._started) / 1e6,
             stopped=interrupt.asked,
             published=self._finished,
@@ -199,6 +212,7 @@ class _LocalJob:
             if not read.can_poll(now):
                 continue
             self._carry_out(read.poll(MAX_ROWS, now))
+            check_budget(self._graph, [self._task])
             self._report_end(read)
             polled = polled or read.wakes_at is None
         return polled
@@ -223,9 +237,7 @@ class _LocalJob:
         for output in outputs:
             match output:
                 case Write(node_id, batch):
-                    sink = self._sinks[node_id]
-                    sink.rows += batch.num_rows
-                    self._at_sink(sink, sink.writer.write, batch)
+                    self._write(self._sinks[node_id], batch)
                 case Aligned(barrier):
                     self._prepare(barrier)
                 case Finished():
@@ -234,6 +246,22 @@ class _LocalJob:
                     raise EngineError("a task of one worker has nobody to send to")
                 case other:
                     assert_never(other)
+
+    def _write(self, sink: _OpenSink, batch: pa.RecordBatch) -> None:
+        """Hand over a batch; what the sink refuses is up to the step's error policy."""
+        try:
+            sink.writer.write(batch)
+            sink.rows += batch.num_rows
+        except DataError as error:
+            refused = np.ones(batch.num_rows, np.bool_)
+            if isinstance(error, RowsRefused) and 0 < len(error.rows) < batch.num_rows:
+                refused[:] = False
+                refused[list(error.rows)] = True
+            self._carry_out(self._task.on_refused(sink.node.id, batch.filter(pa.array(refused)), error))
+            if not refused.all():
+                self._write(sink, batch.filter(pa.array(~refused)))
+        except Exception as error:
+            raise named(error, sink.node) from error
 
     def _tell(self, event: CoordinatorEvent) -> None:
         self._instruct(self._coordinator.handle(event))
@@ -244,6 +272,7 @@ class _LocalJob:
                 case Trigger(barrier):
                     self._carry_out(self._task.on_trigger(barrier))
                 case Commit(checkpoint):
+                    check_budget(self._graph, [self._task])
                     self._commit()
                     self._tell(Committed(checkpoint.number))
                 case Finish():
@@ -286,6 +315,8 @@ class _LocalJob:
             rows_in=self._rows_in,
             rows_out=sum(sink.rows for sink in self._sinks.values()),
             late=sum(self._task.late().values()),
+            skipped=sum(self._task.rejections.skipped.values()),
+            dead=sum(self._task.rejections.dead.values()),
             watermark=min(times, default=None),
             greatest=self._task.greatest_time(),
             held_by=None if holder is None else "/".join(filter(None, (holder.read, holder.split))),

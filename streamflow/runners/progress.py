@@ -27,6 +27,8 @@ class Snapshot:
     rows_in: int
     rows_out: int
     late: int
+    skipped: int = 0
+    dead: int = 0
     watermark: int | None
     greatest: int | None
     held_by: str | None
@@ -108,13 +110,23 @@ def line(name: str, total: int | None, snapshot: Snapshot, rate: float) -> str:
         parts.append(f"watermark {at:%Y-%m-%d %H:%M:%S}, {behind:g} s behind{held}")
     elif held:
         parts.append(f"no watermark yet{held}")
-    parts.append(f"{count(snapshot.late)} late")
+    parts.append(f"{count(snapshot.late)} late{not_processed(snapshot.skipped, snapshot.dead)}")
     return " | ".join(parts)
 
 
 def _end_of(name: str) -> str:
     """The end of a long name, which is where files differ."""
     return name if len(name) <= NAME else f"...{name[3 - NAME :]}"
+
+
+def not_processed(skipped: int, dead: int) -> str:
+    """What follows the late rows, where there is something to say.
+
+    >>> not_processed(0, 2)
+    ', 2 dead'
+    """
+    counted = ((skipped, "skipped"), (dead, "dead"))
+    return "".join(f", {count(rows)} {what}" for rows, what in counted if rows)
 
 
 def count(number: float) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from streamflow.cluster.checkpoint import SplitState
 from streamflow.connect.canonical import cast_batch
-from streamflow.connect.source import Ended, QuietReader, Reader, Wait, WatermarkedReader
+from streamflow.connect.source import BadRecord, Ended, QuietReader, Reader, Wait, WatermarkedReader
 from streamflow.engine.task import Task, TaskOutput, named
 from streamflow.operators.events import MIN_TIME
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, SplitTimes
@@ -100,9 +100,11 @@ class OpenRead:
                 return outputs
             case batches:
                 outputs = []
-                for split, batch in batches:
-                    if batch.num_rows:
-                        outputs += self._task.on_rows(self.node.id, split, self._canonical(batch))
+                for part in batches:
+                    if isinstance(part, BadRecord):
+                        outputs += self._task.on_bad_record(self.node.id, part)
+                    elif part[1].num_rows:
+                        outputs += self._task.on_rows(self.node.id, part[0], self._canonical(part[1]))
                 if self._asked is not None:
                     outputs += self._task.on_quiet(self.node.id, self._asked.quiet(), now)
                 return outputs + self._watermarks()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """What a job did. `stopped`: somebody interrupted it. `published`: what the sinks got is there to be read."""
+    """What a job did. `stopped`: somebody interrupted it. `published`: what the sinks got is there to be read.
+
+    `skipped`, `dead`: by step, rows that it could not process: left out, and sent to the dead letters.
+    """
 
     name: str
     rows_in: int
     rows_out: int
     late: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
     seconds: float
     stopped: bool = False
     published: bool = True

@@ -56,7 +56,7 @@ class Checked:
                 if output.time < self._forwarded:
                     raise self._broken(f"the watermark went back from {self._forwarded} to {output.time}")
                 self._forwarded = output.time
-            else:
+            elif isinstance(output, pa.RecordBatch):
                 self._check_batch(output)
             yield output
 

@@ -24,9 +24,14 @@ from streamflow.testing.rows import rows_source
 
 
 class Results(dict[str, pa.Table]):
-    """Rows by the name of the write, and `late`: (row, window) pairs left out, by step."""
+    """Rows by the name of the write; by step, `late`: (row, window) pairs left out.
+
+    Also by step, rows that could not be processed: `skipped`, and `dead`, which went to the dead letters.
+    """
 
     late: dict[str, int]
+    skipped: dict[str, int]
+    dead: dict[str, int]
 
 
 def run(
@@ -50,7 +55,7 @@ def run(
     """
     clock = ManualClock()
     graph = optimise(_swap(flow.graph(), sources or {}, clock, seed))
-    return _Harness(flow.name, graph, key_groups, clock, random.Random(seed)).run(workers, crashes)
+    return _Harness(flow, graph, key_groups, clock, random.Random(seed)).run(workers, crashes)
 
 
 def _swap(graph: Graph, sources: Mapping[str, Any], clock: ManualClock, seed: int) -> Graph:
@@ -71,8 +76,8 @@ def _swap(graph: Graph, sources: Mapping[str, Any], clock: ManualClock, seed: in
 class _Harness:
     """The attempts of one job, one after the other."""
 
-    def __init__(self, name: str, graph: Graph, key_groups: int, clock: ManualClock, rng: random.Random) -> None:
-        self._name = name
+    def __init__(self, flow: Flow, graph: Graph, key_groups: int, clock: ManualClock, rng: random.Random) -> None:
+        self._flow = flow
         self._graph = graph
         self._key_groups = key_groups
         self._clock = clock
@@ -92,11 +97,17 @@ class _Harness:
             job.run()
         self._collect(job)
         results = Results({name: pa.concat_tables(tables) for name, tables in self._tables.items()})
-        results.late = job.late()
+        results.late, results.skipped, results.dead = job.late(), job.skipped(), job.dead()
         return results
 
     def _place(self, workers: int) -> PhysicalGraph:
-        return place(self._graph, name=self._name, workers=workers, key_groups=self._key_groups)
+        return place(
+            self._graph,
+            name=self._flow.name,
+            workers=workers,
+            key_groups=self._key_groups,
+            max_errors=self._flow.max_errors,
+        )
 
     def _attempt(self, workers: int, checkpoint: Checkpoint | None) -> InlineJob:
         return InlineJob(

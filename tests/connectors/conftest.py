@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 import pytest
 
-from streamflow.connect import Ended, Position, Reader, SinkContext, Source, TransactionalSink
+from streamflow.connect import BadRecord, DataError, Ended, Position, Reader, SinkContext, Source, TransactionalSink
 
 ReadAll = Callable[..., pa.Table]
 WriteAll = Callable[..., None]
@@ -25,7 +25,10 @@ def drain(reader: Reader, schema: pa.Schema, max_rows: int = 1000) -> pa.Table:
             case list(found):
                 if not found:
                     break
-                for split, batch in found:
+                for part in found:
+                    if isinstance(part, BadRecord):
+                        raise DataError(f"{part.split}:{part.position}: {part.error}")
+                    split, batch = part
                     assert split not in ended
                     assert 0 < batch.num_rows <= max_rows
                     assert batch.schema.equals(schema, check_metadata=True)

@@ -24,9 +24,6 @@ CALLS: list[tuple[Callable[[Any], object], str, str]] = [
 
 KEYWORDS: list[tuple[Callable[[Any], object], str]] = [
     (lambda s: s.step("rows", ttl="7d"), "step has no ttl="),
-    (lambda s: s.step("rows", on_error="skip"), "step has no on_error="),
-    (lambda s: s.write("out", memory.Sink(), on_error="skip"), "write has no on_error="),
-    (lambda s: sf.Flow("x", on_error="skip"), "Flow has no on_error="),  # type: ignore[call-arg]
 ]
 
 

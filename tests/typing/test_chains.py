@@ -55,7 +55,6 @@ WRONG = (
     "sf.cell(int, default=0, ttl=7)",
     'rides.window(sf.sliding("10s", "2s"))',
     'rides.step("rows", ttl="7d")',
-    "flow.dead_letters()",
     'rides.write("out", "out.parquet")',
     'flow.read("more", "rides.parquet")',
     'flow.read("more", source, watermark="1s")',

@@ -11,7 +11,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from streamflow.errors import Location, UserError
-from streamflow.plan.logical.nodes import Aggregate, Node, Process, Read, Top, Union, WithEventTime, Write, inputs
+from streamflow.plan.logical.nodes import (
+    Aggregate,
+    DeadLetters,
+    Node,
+    Process,
+    Read,
+    Top,
+    Union,
+    WithEventTime,
+    Write,
+    inputs,
+)
 from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling
 
 
@@ -27,8 +38,10 @@ def named(writes: tuple[Write, ...]) -> tuple[Write, ...]:
         above = "+".join(dict.fromkeys(paths[id(parent)] for parent in parents))
         kind = _kind(node)
         name = node.name if node.name is not None or kind is None else f"{above}.{kind}"
-        done[id(node)] = _rebuilt(node, tuple(done[id(parent)] for parent in parents), name)
-        paths[id(node)] = name if name is not None and (kind is not None or isinstance(node, Read)) else above
+        done[id(node)] = rebuilt(node, tuple(done[id(parent)] for parent in parents), name)
+        paths[id(node)] = (
+            name if name is not None and (kind is not None or isinstance(node, Read | DeadLetters)) else above
+        )
     graph = tuple(node for write in writes if isinstance(node := done[id(write)], Write))
     _check_unique(graph)
     return graph
@@ -73,11 +86,12 @@ def _kind(node: Node) -> str | None:
             return None
 
 
-def _rebuilt(node: Node, parents: tuple[Node, ...], name: str | None) -> Node:
+def rebuilt(node: Node, parents: tuple[Node, ...], name: str | None) -> Node:
+    """The node over these inputs, with this name; the node itself when both are its own."""
     if name == node.name and all(new is old for new, old in zip(parents, inputs(node), strict=True)):
         return node
     match node:
-        case Read():
+        case Read() | DeadLetters():
             return replace(node, name=name)
         case Union():
             return replace(node, name=name, inputs=parents)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -61,6 +61,10 @@ class LogicalNode:
     type: StreamType
     location: Location | None = field(default=None, compare=False)
     name: str | None = None
+    on_error: Literal["fail", "skip", "dead_letter"] | None = None
+    """What it does with a row that it cannot process; None is what the flow says, and `fail` in a finished graph."""
+    part_of: Literal["next", "previous"] | None = None
+    """Made for the step after it, or before it: it has that step's policy and goes by its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,13 @@ class Read(LogicalNode):
     """The only columns that the plan needs; None is all. Set by a rule, never by the API."""
     predicate: Expr | None = None
     """Rows for which it is not true are not needed. Set by a rule, never by the API."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters(LogicalNode):
+    """The rows that steps with the policy `dead_letter` could not process. It takes rows from them all, beside the
+    graph's edges.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +193,7 @@ class Write(LogicalNode):
 
 Node: TypeAlias = (
     Read
+    | DeadLetters
     | Filter
     | Project
     | MapRows
@@ -202,7 +214,7 @@ Node: TypeAlias = (
 def inputs(node: Node) -> tuple[Node, ...]:
     """The nodes whose rows this one takes."""
     match node:
-        case Read():
+        case Read() | DeadLetters():
             return ()
         case Union():
             return node.inputs

@@ -121,7 +121,14 @@ def _project_before(node: Aggregate, arguments: dict[Expr, str], schema: pa.Sche
         changelog=node.input.type.changelog,
         bounds=tuple(b for b in node.input.type.bounds if b.column in kept),
     )
-    return Project(type=kind, location=node.location, name=None, input=node.input, columns=tuple(columns))
+    return Project(
+        type=kind,
+        location=node.location,
+        on_error=node.on_error,
+        part_of="next" if node.on_error else None,
+        input=node.input,
+        columns=tuple(columns),
+    )
 
 
 def _project_after(node: Aggregate, plain: Aggregate, simple: dict[AggregateCall, str]) -> Node:
@@ -130,4 +137,11 @@ def _project_after(node: Aggregate, plain: Aggregate, simple: dict[AggregateCall
     replacements: dict[AggregateCall, Expr] = {call: Column(name) for call, name in simple.items()}
     computed = {named.name: replace_aggregates(named.expr, replacements) for named in node.aggregates}
     columns = tuple(Named(name, computed.get(name, Column(name))) for name in node.type.schema.names)
-    return Project(type=node.type, location=node.location, name=None, input=plain, columns=columns)
+    return Project(
+        type=node.type,
+        location=node.location,
+        on_error=node.on_error,
+        part_of="previous" if node.on_error else None,
+        input=plain,
+        columns=columns,
+    )

@@ -51,6 +51,7 @@ def time_per_split(graph: Graph) -> Graph:
                     event_time=expr,
                     watermark=node.watermark or BoundedOutOfOrderness(bound=0),
                     per_split=True,
+                    on_error=node.on_error,
                 )
             case WithEventTime() if _split_is_known(node.input):
                 return replace(node, per_split=True)

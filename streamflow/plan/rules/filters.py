@@ -9,6 +9,7 @@ from streamflow.connect.source import FilterableSource
 from streamflow.operators.events import RESERVED
 from streamflow.plan.logical.expr import Call, Expr, columns_of, row_functions, substitute
 from streamflow.plan.logical.nodes import Filter, Node, Project, Read, WithEventTime
+from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.rewrite import Graph, consumers, rewrite, topological
 
 
@@ -18,7 +19,8 @@ def push_filters(graph: Graph) -> Graph:
     Before: read -> project(cents = price * 100) -> filter(cents > 5)
     After:  read(where price * 100 > 5) -> project(cents = price * 100) -> filter(cents > 5)
 
-    Only filters that every row of the read meets on its one way down count, and none with a row function in it. Rows
+    Only filters that every row of the read meets on its one way down count, none with a row function in it, and no
+    step on the way may have to skip or report rows that it cannot process, for the source would leave them out. Rows
     that are left out do not move the watermark, so that an unbounded source is told nothing: its windows would fire
     late.
     """
@@ -43,10 +45,14 @@ def push_filters(graph: Graph) -> Graph:
 
 def _descend(start: Filter, readers: dict[int, int]) -> tuple[Read, Expr] | None:
     """The read below and the conjunction of the filters on the way, or None when something else lies between."""
+    if start.on_error is not None:
+        return None
     predicates: list[Expr] = [start.predicate]
     node: Node = start.input
     while readers[id(node)] == 1:
         match node:
+            case _ if node.on_error is not None and can_reject(node):
+                return None
             case Filter():
                 predicates.append(node.predicate)
                 node = node.input

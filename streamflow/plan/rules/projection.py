@@ -13,6 +13,7 @@ from streamflow.plan.logical.expr import Column, Expr, aggregate_calls, children
 from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
+    DeadLetters,
     Explode,
     Filter,
     FlatMap,
@@ -31,6 +32,7 @@ from streamflow.plan.logical.nodes import (
     Write,
     inputs,
 )
+from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.windows import Final
 from streamflow.plan.rewrite import Graph, rewrite, topological
 
@@ -44,7 +46,8 @@ def push_projection(graph: Graph) -> Graph:
     Before: read(a, b, c, d) -> project(a, x = b + 1, y = c) -> write(a, x)
     After:  read(a, b)       -> project(a, x = b + 1)        -> write(a, x)
 
-    Whole rows are needed by writes, by tops (ties go by all columns), and by functions that take rows or batches.
+    Whole rows are needed by writes, by tops (ties go by all columns), by functions that take rows or batches, and by
+    steps that may have to send a row to the dead letters.
     """
     needed = _needed_columns(graph)
 
@@ -81,6 +84,12 @@ def reads(node: Node, wanted: Names, visible: Names) -> Names:
 
     Besides visible columns that may be hidden ones, and, in a graph that is broken, columns that are not there.
     """
+    if node.on_error == "dead_letter" and can_reject(node):
+        return visible | _reads(node, wanted, visible)
+    return _reads(node, wanted, visible)
+
+
+def _reads(node: Node, wanted: Names, visible: Names) -> Names:
     match node:
         case Filter():
             return wanted | _columns(node.predicate, visible)
@@ -105,7 +114,7 @@ def reads(node: Node, wanted: Names, visible: Names) -> Names:
             return visible | frozenset(node.keys) | {key.column for key in node.by} | _bound_column(node.window)
         case Changes() | Peek() | MapBatches() | Write():
             return visible
-        case Read():
+        case Read() | DeadLetters():
             return frozenset()
 
 
