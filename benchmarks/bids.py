@@ -26,7 +26,7 @@ def bids(rows: int) -> pa.Table:
     reader = source.open({"0": None})
     batches = []
     while isinstance(polled := reader.poll(1 << 18), Sequence):
-        batches += [batch for _, batch in polled]
+        batches += [part[1] for part in polled if isinstance(part, tuple)]
     return pa.Table.from_batches(batches).combine_chunks()
 
 

@@ -52,7 +52,7 @@ def test_names_of_the_package() -> None:
 
 
 def test_methods_of_a_flow() -> None:
-    assert _public(sf.Flow) == ["dead_letters", "graph", "max_errors", "read"]
+    assert _public(sf.Flow) == ["dead_letters", "graph", "read"]
 
 
 def test_methods_of_a_stream() -> None:

@@ -87,7 +87,7 @@ def test_the_clock_stands_still_while_a_split_has_rows() -> None:
             waits += 1
             clock.advance(round(found.seconds * 1e6))
         else:
-            taken += sum(batch.num_rows for _, batch in found)
+            taken += sum(part[1].num_rows for part in found if isinstance(part, tuple))
     assert (taken, waits, clock.monotonic()) == (2, 2, 60_000_000), "once before the silence, once when it is over"
 
 
@@ -109,8 +109,9 @@ def test_each_split_is_read_in_order_and_ends_once() -> None:
             ended.append(found.split)
         else:
             assert not isinstance(found, Wait)
-            for split, batch in found:
-                seen.setdefault(split, []).extend(batch.column("k").to_pylist())
+            for part in found:
+                assert isinstance(part, tuple)
+                seen.setdefault(part[0], []).extend(part[1].column("k").to_pylist())
     assert seen == {"rows-0": ["0", "1", "2", "3", "4"], "rows-2": ["x"]}
     assert sorted(ended) == ["rows-0", "rows-1", "rows-2"]
 
