@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from streamflow.engine.task import Task
 from streamflow.errors import DataError
@@ -12,12 +12,19 @@ from streamflow.plan.physical import PhysicalGraph
 
 def skipped_rows(tasks: Iterable[Task]) -> dict[str, int]:
     """Rows that were left out so far, by step."""
-    return dict(sum((Counter(task.rejections.skipped) for task in tasks), Counter()))
+    return _by_step(task.rejections.skipped for task in tasks)
 
 
 def dead_rows(tasks: Iterable[Task]) -> dict[str, int]:
     """Rows that went to the dead letters so far, by step."""
-    return dict(sum((Counter(task.rejections.dead) for task in tasks), Counter()))
+    return _by_step(task.rejections.dead for task in tasks)
+
+
+def _by_step(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(sorted(total.items()))
 
 
 def check_budget(graph: PhysicalGraph, tasks: Iterable[Task]) -> None:
