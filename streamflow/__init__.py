@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streamflow import testing as testing
+    from streamflow.flow.declared import fn as fn
     from streamflow.flow.expr import Expr as Expr
     from streamflow.flow.expr import col as col
     from streamflow.flow.expr import from_epoch as from_epoch
@@ -62,6 +63,7 @@ _HOMES = {
     "concat_str": "streamflow.flow.expr_functions",
     "count": "streamflow.flow.expr_aggregates",
     "cumulative": "streamflow.flow.windows",
+    "fn": "streamflow.flow.declared",
     "from_epoch": "streamflow.flow.expr",
     "list_cell": "streamflow.flow.keyed_function",
     "lit": "streamflow.flow.expr",
@@ -95,6 +97,7 @@ __all__ = [
     "concat_str",
     "count",
     "cumulative",
+    "fn",
     "from_epoch",
     "list_cell",
     "lit",

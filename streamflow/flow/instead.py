@@ -31,7 +31,9 @@ LATER: Mapping[str, str] = {
     "step(ttl=)": "use a window: its state is dropped when it ends",
     #
     # Functions
-    "fn": "put the function itself where the expression goes; its annotations say what it takes and gives",
+    "fn(concurrency=)": "",
+    "fn(timeout=)": "",
+    "fn(retry=)": "call the function again in a function of your own",
     "secret": "read it in build, from os.environ",
     "Json": "",
     "Debezium": "",
@@ -59,6 +61,7 @@ CALLS: Mapping[str, str] = {
     "Stream.write": 'write .write("out", parquet.Sink("out/"))',
     "WindowedStream.top": 'write top(3, by="fare")',
     "cumulative": 'write sf.cumulative("1d", step="1h")',
+    "fn": 'write sf.fn(math.sqrt, args=["fare"], returns=float)',
     "sliding": 'write sf.sliding("10s", every="2s")',
 }
 """How methods are called, for those who call them with arguments that they do not take."""

@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin
 import pyarrow as pa
 
 from streamflow.errors import Location, SchemaError, UserError
+from streamflow.flow.declared import Declared
 from streamflow.plan.logical.contract import RESERVED, canonical_schema
 from streamflow.plan.logical.expr import Parameter, RowFunction
 from streamflow.plan.logical.rows import Entries, Items, Record, Scalar, Shape, arrow_type, record_schema
@@ -214,9 +215,11 @@ def row_function(function: Callable[..., Any], *, many: bool = False) -> RowFunc
     >>> [parameter.name for parameter in row_function(net).parameters]
     ['price', 'discount']
     """
+    declared = function if isinstance(function, Declared) else None
+    function = function if declared is None else declared.function
     location = _location(function)
     try:
-        return _row_function(function, many, location)
+        return _row_function(function, many, location) if declared is None else _declared(declared, many, location)
     except UserError as error:
         error.location = error.location or location
         raise
@@ -227,6 +230,40 @@ def _row_function(function: Callable[..., Any], many: bool, location: Location |
     taken, rest, record = _taken(function, name, signature, hints)
     returns = _returns(function, name, signature, hints, many)
     return RowFunction(function, taken, returns, rest, record, many, name, location)
+
+
+def _declared(declared: Declared, many: bool, location: Location | None) -> RowFunction:
+    """A function of `sf.fn`: what was said of it counts, then its annotations; columns may go without a type."""
+    function, name = declared.function, _name(declared.function)
+    try:
+        name, signature, hints = _described(function)
+    except UserError:  # a function of C may not say what it takes
+        if declared.args is None or declared.returns is None or inspect.iscoroutinefunction(_inner(function)):
+            raise
+        signature, hints = inspect.Signature(), {}
+    parameters = [p.name for p in signature.parameters.values() if p.default is p.empty]
+    rest, record = False, None
+    if declared.args is None and all(parameter in hints for parameter in parameters):
+        taken, rest, record = _taken(function, name, signature, hints)
+    else:
+        args = declared.args or tuple(parameters)
+        _check_takes(name, signature, args)
+        shapes = [shape_of(hints[p]) if p in hints else None for p in [*signature.parameters][: len(args)]]
+        taken = tuple(map(Parameter, args, [*shapes, *[None] * (len(args) - len(shapes))]))
+    gives = hints if declared.returns is None else {"return": declared.returns}
+    returns = _returns(function, name, signature, gives, many)
+    return RowFunction(function, taken, returns, rest, record, many, name, location)
+
+
+def _check_takes(name: str, signature: inspect.Signature, args: Sequence[str]) -> None:
+    """Can it be called with so many columns?"""
+    try:
+        if signature.parameters:
+            signature.bind(*args)
+    except TypeError as error:
+        raise UserError(
+            f"{name} does not take the columns {', '.join(args)}: {error}", remedy="args= has one for each parameter"
+        ) from error
 
 
 def keyed_method(method: Callable[..., Any]) -> tuple[RowFunction, Record | None]:

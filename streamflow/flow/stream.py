@@ -12,6 +12,7 @@ from streamflow.errors import Location, SchemaError, UserError
 from streamflow.flow import columns as checked
 from streamflow.flow import instead
 from streamflow.flow.arguments import named_columns
+from streamflow.flow.batch_form import batch_form
 from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import ColumnLike, Expr, no_such_method, to_node
 from streamflow.flow.grouped import KeyedStream, WindowedStream, aggregate, windowed
@@ -223,7 +224,7 @@ class Stream:
 
     def map_batches(
         self,
-        function: Callable[[pa.RecordBatch], pa.RecordBatch],
+        function: Callable[[Any], Any],
         *,
         schema: pa.Schema | type | None = None,
         max_rows: int | None = None,
@@ -232,6 +233,10 @@ class Stream:
 
         The function sees `_time` where rows have event time. What it returns has the columns of `schema` (None: as
         before) and, unless it has as many rows as it was given, `_time`. `max_rows`: no batch is larger.
+
+        It gets what the annotation of its parameter names: a `pa.RecordBatch` (also without one), a `pl.DataFrame`, a
+        `pd.DataFrame`, or a `dict[str, np.ndarray]`, and returns any of these. In pandas, and in numpy's arrays of
+        whole numbers, NaN is null.
 
         >>> import pyarrow.compute as pc
         >>> def in_cents(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -254,6 +259,7 @@ class Stream:
                 input=self._node,
                 function=function,
                 max_rows=max_rows,
+                form=batch_form(function),
             )
             return self._next(node, "map_batches")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from streamflow.connect.canonical import canonical_batch
 from streamflow.errors import DataError
 from streamflow.operators.base import Output
+from streamflow.operators.batch_forms import TO_FORM, to_batch
 from streamflow.operators.events import CHANGE, TIME, Watermark
 from streamflow.state.container import Container
 
@@ -155,19 +156,21 @@ class ExplodeList(Stateless):
 
 
 class ApplyBatches(Stateless):
-    """A user's function of whole batches, which it sees with `_time` and of at most `max_rows` rows.
+    """A user's function of whole batches, which it sees in one of the `batch_forms`, with `_time`, of at most
+    `max_rows` rows.
 
     What it gives must have the columns of `schema`. Without `_time` it keeps the batch's, if it has as many rows.
     Raises DataError where the columns are others, a time is missing, or the function raised.
     """
 
-    __slots__ = ("_function", "_max_rows", "_name", "_schema")
+    __slots__ = ("_function", "_max_rows", "_name", "_schema", "_to_form")
 
     def __init__(
-        self, function: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema, max_rows: int | None = None
+        self, function: Callable[[Any], Any], schema: pa.Schema, max_rows: int | None = None, form: str = "arrow"
     ) -> None:
         super().__init__()
         self._function = function
+        self._to_form = TO_FORM[form]
         self._schema = schema
         self._max_rows = max_rows
         self._name = getattr(function, "__name__", type(function).__name__)
@@ -181,16 +184,21 @@ class ApplyBatches(Stateless):
 
     def _apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         try:
-            made = self._function(batch)
+            made = self._function(self._to_form(batch))
         except Exception as error:
             raise DataError(
                 f"the function {self._name} raised {type(error).__name__}: {error}",
                 remedy="let it handle such rows, or filter them out before",
             ) from error
-        if not isinstance(made, pa.RecordBatch):
+        try:
+            made = to_batch(made, self._schema)
+        except TypeError as error:
             raise DataError(
-                f"the function {self._name} returned a {type(made).__name__}", remedy="return a pa.RecordBatch"
-            )
+                f"the function {self._name} returned a {type(made).__name__}",
+                remedy="return a pa.RecordBatch, a data frame of polars or pandas, or a dict of numpy's arrays",
+            ) from error
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(f"the function {self._name} returned what is no batch: {error}") from error
         return self._checked(self._with_hidden(made, batch))
 
     def _with_hidden(self, made: pa.RecordBatch, batch: pa.RecordBatch) -> pa.RecordBatch:

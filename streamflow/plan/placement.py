@@ -317,7 +317,7 @@ def _row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
             return f"explode {node.column}", partial(ExplodeList, node.column, schema)
         case MapBatches():
             label = f"map_batches {getattr(node.function, '__qualname__', node.function)}"
-            return label, partial(ApplyBatches, node.function, schema, node.max_rows)
+            return label, partial(ApplyBatches, node.function, schema, node.max_rows, node.form)
         case Peek():
             return f"peek {node.rows}", partial(PeekRows, node.name or "peek", node.rows)
         case Changes():

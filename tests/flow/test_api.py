@@ -32,6 +32,7 @@ def test_names_of_the_package() -> None:
         "concat_str",
         "count",
         "cumulative",
+        "fn",
         "from_epoch",
         "list_cell",
         "lit",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -119,11 +119,16 @@ class Explode(LogicalNode):
     column: str
 
 
+BatchForm: TypeAlias = Literal["arrow", "polars", "pandas", "numpy"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapBatches(LogicalNode):
     input: Node
-    function: Callable[[pa.RecordBatch], pa.RecordBatch]
+    function: Callable[[Any], Any]
     max_rows: int | None = None
+    form: BatchForm = "arrow"
+    """The form in which the function takes batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
