@@ -132,6 +132,27 @@ class Aggregates:
         """
         return self._aggregate("min_by", filter, by)
 
+    def first(self, *, filter: ColumnLike | None = None) -> Expr:  # noqa: A002
+        """The value in the row with the earliest event time; null is a value too.
+
+        Rows of the same event time go by their order in the source: by split, then by row; of a union by input. For the
+        results of windows, which have the same time, it is an order by their keys that means nothing and never changes.
+
+        >>> from streamflow.flow.expr import col
+        >>> col("fare").first(filter=col("fare") > 10)
+        col('fare').first(filter=col('fare') > 10)
+        """
+        return self._aggregate("first", filter)
+
+    def last(self, *, filter: ColumnLike | None = None) -> Expr:  # noqa: A002
+        """The value in the row with the latest event time; else as `first`.
+
+        >>> from streamflow.flow.expr import col
+        >>> col("fare").last() - col("fare").first()
+        col('fare').last() - col('fare').first()
+        """
+        return self._aggregate("last", filter)
+
     def quantile(
         self,
         q: float,

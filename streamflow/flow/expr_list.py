@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from streamflow.flow.expr import Expr, Operand, no_such_method, wrong
+from streamflow.flow.expr import ColumnLike, Expr, Operand, no_such_method, wrong
 
 _INSTEAD = {
     "length": "write .list.len()",
@@ -21,10 +21,13 @@ class Lists:
     def __init__(self, expr: Expr) -> None:
         self._expr = expr
 
-    def __call__(self) -> NoReturn:
-        raise wrong(
-            "an aggregate .list() is not in this version", remedy="functions of lists: .list.len(), .list.get(0), ..."
-        )
+    def __call__(self, *, filter: ColumnLike | None = None) -> Expr:  # noqa: A002
+        """The aggregate: all values by event time, nulls among them; null for no row. Of the same time as `first`.
+
+        >>> col("city").list()
+        col('city').list()
+        """
+        return self._expr._aggregate("list", filter)
 
     def len(self) -> Expr:
         """The number of elements.

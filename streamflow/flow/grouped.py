@@ -14,6 +14,7 @@ from streamflow.flow.expr import Expr, no_such_method
 from streamflow.flow.keyed_function import KeyedFunction, keyed_calls
 from streamflow.flow.location import Building
 from streamflow.plan.logical.nodes import Aggregate, Named, Process, SortKey, Top
+from streamflow.plan.logical.order import require_order
 from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling, Window
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class WindowedStream:
 
         Its columns: the keys, `window_start`, `window_end`, then the aggregates; its event time is a microsecond before
         `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.std()`, `.var()`,
-        `.count()`, `.n_unique()`, `.median()`, `.quantile(q)`, `.any()`, `.all()`, `.max_by("y")`, `.min_by("y")`, the
+        `.count()`, `.n_unique()`, `.median()`, `.quantile(q)`, `.any()`, `.all()`, `.max_by("y")`, `.min_by("y")`,
+        `.first()`, `.last()`, `.list()` by event time, the
         approximate `.approx_n_unique()` and `.approx_quantile(q)`, your own (`sf.aggregate`), each of all rows or of
         those that `filter=` is true for, and arithmetic between them; names inside are the input's.
 
@@ -191,6 +193,7 @@ def aggregate(
     if not made:
         raise UserError("agg() has no aggregate", remedy='agg(rows=sf.count(), total=col("price").sum())')
     kind = checked.aggregated(keys, window, made, rows._node.type)
+    require_order(tuple(made), rows._node)
     node = Aggregate(type=kind, location=at, input=rows._node, keys=keys, window=window, aggregates=tuple(made))
     return rows._next(node, "agg")
 

@@ -7,10 +7,6 @@ from collections.abc import Mapping
 _FINAL_ONLY = "a window's result is sent once, when the watermark passes its end; late rows are counted"
 
 LATER: Mapping[str, str] = {
-    # Aggregates
-    "first": "",
-    "last": "",
-    #
     # Windows
     "count_window": "",
     "global_window": "write a running .key_by(...).agg(...)",
@@ -68,7 +64,7 @@ CALLS: Mapping[str, str] = {
 
 _AGGREGATES = {
     name: f"aggregates stand in agg: .agg(x=col('x').{name}())"
-    for name in ("sum", "min", "max", "mean", "std", "var", "median", "n_unique", "any", "all")
+    for name in ("sum", "min", "max", "mean", "std", "var", "median", "n_unique", "any", "all", "first", "last", "list")
 }
 
 STREAM: Mapping[str, str] = {

@@ -17,12 +17,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.aggregates import chosen, custom, distinct, extremes, moments, quantiles, sums
+from streamflow.kernels.aggregates import chosen, custom, distinct, extremes, moments, ordered, quantiles, sums
 from streamflow.kernels.aggregates.spec import AggregateSpec, Aggregator, Family, Kind, Option
 from streamflow.kernels.arrays import raw_values, validity
 from streamflow.kernels.grouping import Groups, group
 
 __all__ = [
+    "KEEPS_NULLS",
+    "ORDERED",
     "AggregateSpec",
     "Aggregator",
     "Kind",
@@ -53,8 +55,16 @@ _FAMILIES: dict[Kind, Family] = {
     "approx_quantile": quantiles.APPROXIMATE,
     "n_unique": distinct.EXACT,
     "approx_n_unique": distinct.APPROXIMATE,
+    "first": ordered.END,
+    "last": ordered.END,
+    "list": ordered.LIST,
     "custom": custom.CUSTOM,
 }
+ORDERED: frozenset[Kind] = frozenset({"first", "last", "list"})
+"""Kinds that go by the time of rows and their order: their specs have both as the last of `more`."""
+
+KEEPS_NULLS: frozenset[Kind] = ORDERED | {"custom"}
+"""Kinds to which a null is a value."""
 
 
 def result_of(spec: AggregateSpec) -> pa.DataType:

@@ -19,7 +19,7 @@ from streamflow.connect.canonical import canonical_batch
 from streamflow.errors import DataError
 from streamflow.operators.base import Output
 from streamflow.operators.batch_forms import TO_FORM, to_batch
-from streamflow.operators.events import CHANGE, TIME, Watermark
+from streamflow.operators.events import CHANGE, ORDER, TIME, Watermark
 from streamflow.state.container import Container
 
 Predicate: TypeAlias = Callable[[pa.RecordBatch], "npt.NDArray[np.bool_]"]
@@ -202,7 +202,7 @@ class ApplyBatches(Stateless):
         return self._checked(self._with_hidden(made, batch))
 
     def _with_hidden(self, made: pa.RecordBatch, batch: pa.RecordBatch) -> pa.RecordBatch:
-        for name in (TIME, CHANGE):
+        for name in (ORDER, TIME, CHANGE):
             if name not in self._schema.names or name in made.schema.names:
                 continue
             if made.num_rows != batch.num_rows:
@@ -214,7 +214,7 @@ class ApplyBatches(Stateless):
         return made
 
     def _checked(self, made: pa.RecordBatch) -> pa.RecordBatch:
-        extra = [name for name in made.schema.names if name not in self._schema.names and name != TIME]
+        extra = [name for name in made.schema.names if name not in self._schema.names and name not in (ORDER, TIME)]
         if extra:
             raise DataError(
                 f"the function {self._name} returned columns that its schema does not have: {', '.join(extra)}",

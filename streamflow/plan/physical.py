@@ -24,10 +24,11 @@ DEFAULT_KEY_GROUPS = 128
 
 @dataclass(frozen=True, slots=True)
 class ReadSplits:
-    """Polled by the host. `schema`: the canonical columns of its batches."""
+    """Polled by the host. `schema`: the canonical columns of its batches; `ordered`: the host adds `_order` to them."""
 
     source: Source
     schema: pa.Schema
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -10,12 +11,14 @@ import pyarrow as pa
 
 from streamflow.connect.source import FilterableSource, ProjectableSource, Source, TimedSource
 from streamflow.errors import UserError
-from streamflow.kernels.aggregate import AggregateSpec
+from streamflow.kernels.aggregate import ORDERED, AggregateSpec
 from streamflow.kernels.calendar import CalendarSlices
 from streamflow.kernels.windows import CumulativeSlices, FinalBound, Slices, SlidingSlices
 from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
 from streamflow.operators.event_time import SetEventTime
+from streamflow.operators.events import ORDER, TIME
+from streamflow.operators.order import OrderByKeys, OrderCopies, OrderPort, order_type
 from streamflow.operators.process import Process as ProcessOperator
 from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.session import SessionAggregate
@@ -131,6 +134,9 @@ class _Builder:
             case Union():
                 schemas = [physical_schema(above.type) for above in node.inputs]
                 schema = physical_schema(node.type)
+                if node.type.order:
+                    upstream = [self._order_port(node, port, source) for port, source in enumerate(upstream)]
+                    schemas = [self.nodes[source].schema for source in upstream]
                 edges = [Edge(source, port) for port, source in enumerate(upstream)]
                 made = self._add(
                     node, f"union of {len(edges)}", schema, Run(partial(UnionOperator, schemas, schema)), edges
@@ -138,8 +144,7 @@ class _Builder:
             case Write():
                 made = self._write(node, upstream[0])
             case _:
-                label, make = _row_by_row(node)
-                made = self._add(node, label, physical_schema(node.type), Run(make), [Edge(upstream[0])])
+                made = self._row_by_row(node, upstream[0])
         self._of[id(node)] = made
 
     def _add(self, node: Node, label: str, schema: pa.Schema, work: Work, edges: Sequence[Edge]) -> int:
@@ -172,6 +177,24 @@ class _Builder:
         """A step without a name of its own is spoken of by the one it follows."""
         return f"after {self.nodes[edges[0].source].step}".replace("after after ", "after ")
 
+    def _row_by_row(self, node: Node, upstream: int) -> int:
+        schema = physical_schema(node.type)
+        if not node.type.order or not isinstance(node, FlatMap | Explode):
+            label, make = _row_by_row(node)
+            return self._add(node, label, schema, Run(make), [Edge(upstream)])
+        copying = replace(node, type=replace(node.type, order=node.type.order - 1))
+        label, make = _row_by_row(copying)
+        copies = self._add(node, label, physical_schema(copying.type), Run(make), [Edge(upstream)])
+        return self._add(node, "order of copies", schema, Run(partial(OrderCopies, schema)), [Edge(copies)])
+
+    def _order_port(self, node: Node, port: int, upstream: int) -> int:
+        have = self.nodes[upstream].schema
+        place = have.get_field_index(ORDER)
+        schema = have.set(place, pa.field(ORDER, order_type(node.type.order)))
+        return self._add(
+            node, f"order of input {port + 1}", schema, Run(partial(OrderPort, port, schema)), [Edge(upstream)]
+        )
+
     def _keyed_edge(self, source: int, keys: tuple[str, ...]) -> Edge:
         return Edge(source, exchange=keys) if self._workers > 1 else Edge(source)
 
@@ -187,7 +210,9 @@ class _Builder:
             source = source.project(node.columns)
         columns = f" [{', '.join(node.type.schema.names)}]"
         label = f"read {type(node.source).__module__.rpartition('.')[2]}{columns}{pushed}"
-        return self._add(node, label, node.type.schema, ReadSplits(source, node.type.schema), [])
+        work = ReadSplits(source, node.type.schema, ordered=node.type.order > 0)
+        label += ", rows numbered" if work.ordered else ""
+        return self._add(node, label, physical_schema(node.type), work, [])
 
     def _dead_letters(self, node: DeadLetters) -> int:
         """Behind every node that sends rows there; if the rules left none, behind a read, whose end it then shares."""
@@ -222,7 +247,7 @@ class _Builder:
         return self._add(node, f"{label}, watermark per split", schema, work, [Edge(upstream)])
 
     def _aggregate(self, node: Aggregate, upstream: int) -> int:
-        schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
+        schema_in, schema = physical_schema(node.input.type), physical_schema(replace(node.type, order=0))
         specs = tuple(_spec(named.name, named.expr, schema_in) for named in node.aggregates)
         what = ", ".join(f"{named.name}={show(named.expr)}" for named in node.aggregates)
         by = f" by {', '.join(node.keys)}" if node.keys else ""
@@ -248,7 +273,11 @@ class _Builder:
                     label = f"final {label}"
                 else:
                     make = partial(_window_aggregate, keys, window, specs, schema_in, "rows")
-        return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
+        made = self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
+        if not node.type.order:
+            return made
+        ordered = physical_schema(node.type)
+        return self._add(node, "order by keys", ordered, Run(partial(OrderByKeys, keys, ordered)), [Edge(made)])
 
     def _top(self, node: Top, upstream: int) -> int:
         schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
@@ -329,12 +358,13 @@ def _row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
 def _spec(name: str, expr: Expr, schema: pa.Schema) -> AggregateSpec:
     assert isinstance(expr, AggregateCall), "the rule plain_aggregates leaves only calls"
     argument = None if expr.argument is None else _column(expr.argument)
+    places = ((name, schema.field(name).type) for name in (TIME, ORDER)) if expr.kind in ORDERED else ()
     return AggregateSpec(
         expr.kind,
         argument,
         None if argument is None else schema.field(argument).type,
         name,
-        more=tuple((_column(part), schema.field(_column(part)).type) for part in expr.more),
+        more=(*((_column(part), schema.field(_column(part)).type) for part in expr.more), *places),
         filter=None if expr.filter is None else _column(expr.filter),
         options=expr.options,
         custom=expr.custom,

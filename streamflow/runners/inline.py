@@ -33,7 +33,7 @@ from streamflow.errors import EngineError
 from streamflow.kernels.hashing import groups_of_worker
 from streamflow.operators.events import Event
 from streamflow.plan.physical import PhysicalGraph
-from streamflow.runners.reading import OpenRead, discover
+from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.state.files import decode, encode
 
 
@@ -107,7 +107,8 @@ class InlineJob:
             found_now = discover(self._graph, node)
             names = [*found_now, *(name for name in known if name not in found_now)]
             own = assign(names, self._graph.workers)[worker]
-            found[read] = {name: known.get(name, SplitState()) for name in own}
+            states = split_states(names, known)
+            found[read] = {name: states[name] for name in own}
         return found
 
     # -- one step

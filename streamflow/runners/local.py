@@ -16,7 +16,6 @@ from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 import numpy as np
 import pyarrow as pa
 
-from streamflow.cluster.checkpoint import SplitState
 from streamflow.cluster.coordinator import (
     Acknowledged,
     CheckpointDue,
@@ -51,7 +50,7 @@ from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Progress, Snapshot, progress_for
-from streamflow.runners.reading import OpenRead, discover
+from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.runners.result import JobResult
 from streamflow.runners.terminal import report
 
@@ -145,7 +144,7 @@ class _LocalJob:
         self._task = Task(graph, 0, 0, splits={read: {name: {} for name in names} for read, names in splits.items()})
         self._open_sinks()
         for read, names in splits.items():
-            self._reads.append(OpenRead(graph.nodes[read], self._task, dict.fromkeys(names, SplitState())))
+            self._reads.append(OpenRead(graph.nodes[read], self._task, split_states(names, {})))
         self._bounded = all(work.source.bounded for work in graph.reads().values())
 
     def _open_sinks(self) -> None:

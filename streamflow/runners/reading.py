@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -10,7 +11,8 @@ from streamflow.cluster.checkpoint import SplitState
 from streamflow.connect.canonical import cast_batch
 from streamflow.connect.source import BadRecord, Ended, QuietReader, Reader, Wait, WatermarkedReader
 from streamflow.engine.task import Task, TaskOutput, named
-from streamflow.operators.events import MIN_TIME
+from streamflow.operators.events import MIN_TIME, ORDER
+from streamflow.operators.order import order_in_split
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, SplitTimes
 
 
@@ -29,6 +31,16 @@ def discover(graph: PhysicalGraph, node: PhysicalNode) -> list[str]:
         raise named(error, node) from error
 
 
+def split_states(names: Iterable[str], known: Mapping[str, SplitState]) -> dict[str, SplitState]:
+    """The state of each split: as it was known, or new. A new one gets the next number, which is then its own.
+
+    >>> {name: state.number for name, state in split_states(["a", "b"], {"b": SplitState(number=0)}).items()}
+    {'a': 1, 'b': 0}
+    """
+    numbers = itertools.count(1 + max((state.number for state in known.values()), default=-1))
+    return {name: known[name] if name in known else SplitState(number=next(numbers)) for name in names}
+
+
 class OpenRead:
     """One read on one worker, from its splits' states on. `splits` are in the order in which they open."""
 
@@ -37,6 +49,8 @@ class OpenRead:
         self.node = node
         self._task = task
         self._schema = node.work.schema
+        self._ordered = node.work.ordered
+        self._rows = {name: state.rows for name, state in splits.items()}
         self._bounded = node.work.source.bounded
         self._splits = dict(splits)
         self._unfinished = {name for name, state in splits.items() if not state.ended}
@@ -104,10 +118,20 @@ class OpenRead:
                     if isinstance(part, BadRecord):
                         outputs += self._task.on_bad_record(self.node.id, part)
                     elif part[1].num_rows:
-                        outputs += self._task.on_rows(self.node.id, part[0], self._canonical(part[1]))
+                        outputs += self._task.on_rows(self.node.id, part[0], self._prepared(*part))
                 if self._asked is not None:
                     outputs += self._task.on_quiet(self.node.id, self._asked.quiet(), now)
                 return outputs + self._watermarks()
+
+    def _prepared(self, split: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """In canonical columns, and with the rows' order where somebody goes by it."""
+        canonical = self._canonical(batch)
+        first = self._rows[split]
+        self._rows[split] += batch.num_rows
+        if not self._ordered:
+            return canonical
+        order = order_in_split(self._splits[split].number, first, batch.num_rows)
+        return canonical.append_column(ORDER, order)
 
     def _canonical(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if batch.schema is self._schema or batch.schema.equals(self._schema):
@@ -140,6 +164,8 @@ class OpenRead:
                 position=positions.get(name, before.position),
                 times=times.get(name, before.times),
                 ended=name not in self._unfinished,
+                number=before.number,
+                rows=self._rows[name],
             )
             for name, before in self._splits.items()
         }

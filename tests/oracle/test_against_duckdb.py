@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import duckdb
 import numpy as np
@@ -82,6 +82,12 @@ def table(rows: list[Row]) -> pa.Table:
     given = {name: [row[name] for row in rows] for name in SCHEMA.names}
     arrays = [pa.array(given[name], SCHEMA.field(name).type) for name in SCHEMA.names if name != "t"]
     return pa.Table.from_arrays([*arrays, pa.array(given["t"], pa.int64()).cast(TIME)], schema=SCHEMA)
+
+
+class Copy(NamedTuple):
+    s: str | None
+    v: int | None
+    c: str
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,24 @@ def further_aggregates() -> dict[str, sf.Expr]:
     }
 
 
+ORDERED_SQL = """
+    first(s ORDER BY us, rowid) AS head, last(x ORDER BY us, rowid) AS tail, list(v ORDER BY us, rowid) AS every,
+    first(v ORDER BY us, rowid) FILTER (WHERE v > 0) AS up, last(s ORDER BY us, rowid) FILTER (WHERE v > 0) AS word,
+    list(s ORDER BY us, rowid) FILTER (WHERE v > 0) AS some, count(*) AS n"""
+
+
+def ordered_aggregates() -> dict[str, sf.Expr]:
+    return {
+        "head": col("s").first(),
+        "tail": col("x").last(),
+        "every": col("v").list(),
+        "up": col("v").first(filter=col("v") > 0),
+        "word": col("s").last(filter=col("v") > 0),
+        "some": col("s").list(filter=col("v") > 0),
+        "n": sf.count(),
+    }
+
+
 def windowed(name: str, keys: str, window: Any, rows: str, aggs: Callable[[], dict[str, sf.Expr]], sql: str) -> Case:
     names = [k for k in keys.split(",") if k]
 
@@ -255,6 +279,9 @@ CASES = [
     windowed("further by float", "f", sf.tumbling("10s"), tumbling(S10), further_aggregates, FURTHER_SQL),
     windowed("further sliding", "", sf.sliding("10s", every="4s"), sliding(S10, S4), further_aggregates, FURTHER_SQL),
     windowed("further in sessions", "s", sf.session("3s"), sessions(3 * SECOND, "s"), further_aggregates, FURTHER_SQL),
+    windowed("ordered by int", "i", sf.tumbling("10s"), tumbling(S10), ordered_aggregates, ORDERED_SQL),
+    windowed("ordered sliding", "", sf.sliding("10s", every="4s"), sliding(S10, S4), ordered_aggregates, ORDERED_SQL),
+    windowed("ordered in sessions", "s", sf.session("3s"), sessions(3 * SECOND, "s"), ordered_aggregates, ORDERED_SQL),
     windowed("sessions without a key", "", sf.session("1s"), sessions(SECOND, ""), aggregates, AGGREGATES_SQL),
 ]
 
@@ -302,6 +329,54 @@ def further_running_aggregates(rows: sf.Stream) -> sf.Stream:
 def further_aggregates_of_fired_windows(rows: sf.Stream) -> sf.Stream:
     counts = rows.key_by("i").window(sf.tumbling("10s")).agg(n=sf.count())
     return counts.key_by("window_end").agg(std=col("n").std(), middle=col("n").median())
+
+
+@against(f"SELECT s, {ORDERED_SQL} FROM rows GROUP BY ALL", changelog=True)
+def ordered_running_aggregates(rows: sf.Stream) -> sf.Stream:
+    return rows.key_by("s").agg(**ordered_aggregates())
+
+
+@against(f"""
+    SELECT i, {BOUNDS_SQL}, first(v ORDER BY us, half, rowid) AS head, list(v ORDER BY us, half, rowid) AS every
+    FROM (SELECT *, CASE WHEN v <= 0 THEN 0 ELSE 1 END AS half FROM ({tumbling(S10)}) WHERE v IS NOT NULL)
+    GROUP BY ALL""")
+def ordered_rows_of_a_union(rows: sf.Stream) -> sf.Stream:
+    halves = rows.filter(col("v") <= 0).union(rows.filter(col("v") > 0))
+    return halves.key_by("i").window(sf.tumbling("10s")).agg(head=col("v").first(), every=col("v").list())
+
+
+def twice(s: str | None, v: int | None) -> list[Copy]:
+    return [Copy(s, v, "a"), Copy(s, v, "b"), Copy(None, v, "c")]
+
+
+@against(f"""
+    SELECT {BOUNDS_SQL}, list(c ORDER BY us, part, rowid, c) AS every, last(v ORDER BY us, part, rowid, c) AS tail
+    FROM ({tumbling(S10)}), (VALUES (0, 'a'), (0, 'b'), (0, 'c'), (1, 'd')) copies(part, c)
+    WHERE part = 0 OR v IS NOT NULL GROUP BY ALL""")
+def ordered_copies_beside_rows(rows: sf.Stream) -> sf.Stream:
+    plain = rows.filter(col("v").is_not_null()).select("s", "v", c=sf.lit("d"))
+    both = rows.flat_map(twice).union(plain)
+    return both.window(sf.tumbling("10s")).agg(every=col("c").list(), tail=col("v").last())
+
+
+@against(f"""
+    SELECT i, {BOUNDS_SQL}, list(n ORDER BY inner_end) AS every, last(n ORDER BY inner_end) AS tail
+    FROM (SELECT i, count(*) AS n, {start_of(S2)} + {S2} AS inner_end, inner_end - 1 AS us FROM rows GROUP BY ALL),
+         LATERAL (SELECT {start_of(S10)} AS ws, ws + {S10} AS we)
+    GROUP BY ALL""")
+def ordered_results_of_windows(rows: sf.Stream) -> sf.Stream:
+    counts = rows.key_by("i").window(sf.tumbling("2s")).agg(n=sf.count()).drop("window_start", "window_end")
+    return counts.key_by("i").window(sf.tumbling("10s")).agg(every=col("n").list(), tail=col("n").last())
+
+
+@against(f"""
+    SELECT s, {BOUNDS_SQL}, first(v ORDER BY us, rowid) AS v, NULL::BIGINT AS n FROM ({tumbling(S10)}) GROUP BY ALL
+    UNION ALL BY NAME
+    SELECT s, NULL AS window_start, NULL AS window_end, v, 1 AS n FROM rows WHERE v > 5""")
+def rows_that_need_no_order_beside_those_that_do(rows: sf.Stream) -> sf.Stream:
+    firsts = rows.key_by("s").window(sf.tumbling("10s")).agg(v=col("v").first())
+    others = rows.filter(col("v") > 5).select("s", "v", n=sf.lit(1))
+    return firsts.union(others, how="diagonal")
 
 
 @against(f"SELECT {AGGREGATES_SQL} FROM rows HAVING count(*) > 0", changelog=True)

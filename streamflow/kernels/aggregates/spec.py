@@ -28,6 +28,9 @@ Kind: TypeAlias = Literal[
     "approx_quantile",
     "n_unique",
     "approx_n_unique",
+    "first",
+    "last",
+    "list",
     "custom",
 ]
 Option: TypeAlias = "int | float | str | bool | None"

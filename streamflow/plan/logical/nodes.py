@@ -40,6 +40,8 @@ class StreamType:
     event_time: bool = False
     changelog: tuple[str, ...] | None = None
     bounds: tuple[WindowBound, ...] = ()
+    order: int = 0
+    """The parts of the hidden column `_order`; 0: there is none. Set by a rule, never by the API."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from streamflow.operators.events import CHANGE, CHANGE_TYPE, TIME, TIME_TYPE
+from streamflow.operators.events import CHANGE, CHANGE_TYPE, ORDER, TIME, TIME_TYPE
+from streamflow.operators.order import order_type
 from streamflow.plan.logical.nodes import StreamType
 
 
@@ -20,8 +21,10 @@ def expression_schema(kind: StreamType) -> pa.Schema:
     return schema
 
 
-physical_schema = expression_schema
-"""The columns of a batch on an edge: the same, in the same order."""
+def physical_schema(kind: StreamType) -> pa.Schema:
+    """The columns of a batch on an edge: the same, in the same order; `_order` after the visible ones, where it is."""
+    schema = expression_schema(kind)
+    return schema.insert(len(kind.schema), pa.field(ORDER, order_type(kind.order))) if kind.order else schema
 
 
 def timer_schema(keys: Sequence[str], schema: pa.Schema) -> pa.Schema:

@@ -8,10 +8,17 @@ from streamflow.plan.rewrite import Graph
 from streamflow.plan.rules.aggregates import plain_aggregates
 from streamflow.plan.rules.event_time import time_per_split
 from streamflow.plan.rules.filters import push_filters
+from streamflow.plan.rules.order import carry_order
 from streamflow.plan.rules.projection import push_projection
 from streamflow.plan.rules.validate import validate
 
-RULES: tuple[Callable[[Graph], Graph], ...] = (time_per_split, plain_aggregates, push_filters, push_projection)
+RULES: tuple[Callable[[Graph], Graph], ...] = (
+    time_per_split,
+    plain_aggregates,
+    push_filters,
+    push_projection,
+    carry_order,
+)
 
 
 def optimise(graph: Graph) -> Graph:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from streamflow.kernels.aggregate import KEEPS_NULLS
 from streamflow.operators.events import RESERVED
 from streamflow.plan.logical.expr import (
     AggregateCall,
@@ -23,9 +24,6 @@ from streamflow.plan.logical.nodes import Aggregate, Named, Node, Project, Strea
 from streamflow.plan.logical.schema import expression_schema
 from streamflow.plan.logical.windows import Final
 from streamflow.plan.rewrite import Graph, rewrite
-
-_KEEPS_NULLS = frozenset({"custom"})
-"""Kinds to which a null is a value: for them rows that a filter leaves out must be told apart from it."""
 
 
 def plain_aggregates(graph: Graph) -> Graph:
@@ -73,7 +71,7 @@ def _plain(node: Aggregate) -> Node:
 
 
 def _filtered(call: AggregateCall) -> AggregateCall:
-    """The filter moved into what it filters, but for kinds to which a null is a value."""
+    """The filter moved into what it filters; it stays too where a null is a value, and must be told from none."""
     condition = call.filter
     if condition is None:
         return call
@@ -86,7 +84,7 @@ def _filtered(call: AggregateCall) -> AggregateCall:
         call,
         argument=None if argument is None else chosen(argument),
         more=tuple(map(chosen, call.more)),
-        filter=condition if call.kind in _KEEPS_NULLS else None,
+        filter=condition if call.kind in KEEPS_NULLS else None,
     )
 
 

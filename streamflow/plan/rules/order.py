@@ -1,0 +1,56 @@
+"""Carry the order of rows from the reads to the aggregates that go by it (rule 13)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from streamflow.plan.logical.expr import Column
+from streamflow.plan.logical.nodes import (
+    Aggregate,
+    Explode,
+    FlatMap,
+    MapRows,
+    Named,
+    Node,
+    Project,
+    Read,
+    Write,
+    inputs,
+)
+from streamflow.plan.logical.order import goes_by_order, order_parts
+from streamflow.plan.rewrite import Graph, rewrite, topological, with_inputs
+
+_DROPS = (Project, MapRows, FlatMap, Explode, Aggregate, Write)
+"""What takes of its input only the columns that its own type names."""
+
+
+def carry_order(graph: Graph) -> Graph:
+    """Rows get `_order` where an aggregate below goes by it, and lose it where none does any more.
+
+    Before: read -> filter -> aggregate(last = x.last())     read -> top
+    After:  read(ordered) -> filter(ordered) -> aggregate    read(ordered) -> project(all but the order) -> top
+    """
+    wanted: set[int] = set()
+    for node in reversed(topological(graph)):
+        makes_it = isinstance(node, Read | Aggregate)
+        if (id(node) in wanted and not makes_it) or (isinstance(node, Aggregate) and goes_by_order(node.aggregates)):
+            wanted.update(id(upstream) for upstream in inputs(node))
+    if not wanted:
+        return graph
+
+    def change(original: Node, node: Node) -> Node:
+        if id(original) in wanted:
+            return replace(node, type=replace(node.type, order=order_parts(node) or 0))
+        if isinstance(node, _DROPS):
+            return node
+        return with_inputs(node, [_without(upstream) for upstream in inputs(node)])
+
+    return rewrite(graph, change)
+
+
+def _without(node: Node) -> Node:
+    if not node.type.order:
+        return node
+    columns = tuple(Named(name, Column(name)) for name in node.type.schema.names)
+    kind = replace(node.type, order=0)
+    return Project(type=kind, location=node.location, name=None, input=node, columns=columns)
