@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from streamflow.flow.expr import ColumnLike, Expr, Operand, no_such_method, wrong
+from streamflow.flow.expr import ColumnLike, Expr, Operand, no_such_method
 
 _INSTEAD = {
     "length": "write .list.len()",

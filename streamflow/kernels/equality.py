@@ -34,14 +34,14 @@ def equal_rows(left: pa.Array, right: pa.Array) -> Bools:
 
 def _equal_nested(left: pa.Array, right: pa.Array) -> Bools:
     if pa.types.is_struct(left.type):
-        same = _nulls(left) == _nulls(right)
+        same: Bools = np.equal(_nulls(left), _nulls(right))
         for one, other in zip(left.flatten(), right.flatten(), strict=True):
             same &= equal_rows(one, other)
         return same
     if pa.types.is_map(left.type):
         left, right = _entries(left), _entries(right)
     sizes = _sizes(left)
-    same = sizes == _sizes(right)
+    same = np.equal(sizes, _sizes(right))
     filled = np.flatnonzero(same & (sizes > 0))
     if len(filled):
         rows = pa.array(filled)

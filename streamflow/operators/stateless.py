@@ -247,7 +247,8 @@ class PeekRows(Stateless):
             shown = batch.slice(0, self._left)
             self._left -= shown.num_rows
             for row in range(shown.num_rows):
-                _log.info("%s: %s", self._step, {name: _shown(shown.column(name)[row]) for name in shown.schema.names})
+                names = (name for name in shown.schema.names if name != ORDER)
+                _log.info("%s: %s", self._step, {name: _shown(shown.column(name)[row]) for name in names})
         return (batch,)
 
 
