@@ -63,7 +63,7 @@ _FAMILIES: dict[Kind, Family] = {
 ORDERED: frozenset[Kind] = frozenset({"first", "last", "list"})
 """Kinds that go by the time of rows and their order: their specs have both as the last of `more`."""
 
-KEEPS_NULLS: frozenset[Kind] = ORDERED | {"custom"}
+KEEPS_NULLS: frozenset[Kind] = frozenset({"first", "last", "list", "custom"})
 """Kinds to which a null is a value."""
 
 
