@@ -15,40 +15,26 @@ they are cut into batches, on the number of splits, or on which columns are read
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from streamflow.connect import (
-    Ended,
-    PollResult,
     Position,
     UserError,
     parse_duration,
-    rows_without_columns,
     set_fields,
     with_fields,
 )
-from streamflow_connectors._nexmark_values import (
-    CHANNELS as _CHANNELS,
-)
-from streamflow_connectors._nexmark_values import (
-    HOT_CHANNELS as _HOT_CHANNELS,
-)
-from streamflow_connectors._nexmark_values import (
-    Ints,
-    Words,
-    channels,
-    join_text,
-    random_digits,
-    random_text,
-    random_words,
-)
+from streamflow_connectors._nexmark_values import CHANNELS as _CHANNELS
+from streamflow_connectors._nexmark_values import HOT_CHANNELS as _HOT_CHANNELS
+from streamflow_connectors._nexmark_values import channels
+from streamflow_connectors._numbered import NumberedReader, strides
+from streamflow_connectors._random import Ints, Words, join_text, random_digits, random_text, random_words
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -209,77 +195,20 @@ class Source:
         """Event times start at `FIRST_TIME` less the disorder; nothing is known of other columns."""
         return pa.scalar(FIRST_TIME - self._disorder, _TIME) if column == "date_time" else None
 
-    def open(self, splits: Mapping[str, Position | None]) -> NexmarkReader:
-        rows = self.row_count()
-        strides = {}
-        for split, position in splits.items():
-            first = int(split)
-            count = None if rows is None else max(rows - first + self._splits - 1, 0) // self._splits
-            strides[split] = _Stride(first, self._splits, count, cast("int", position or 0))
-        return NexmarkReader(self._columns_of, self.schema(), strides)
+    def open(self, splits: Mapping[str, Position | None]) -> NumberedReader:
+        schema = self.schema()
+
+        def make(rows: Ints) -> list[pa.Array]:
+            columns = self._columns_of(rows)
+            return [getattr(columns, field.name)() for field in schema]
+
+        return NumberedReader(make, schema, strides(splits, self._splits, self.row_count()))
 
     def _columns_of(self, rows: Ints) -> _Columns:
         first, count = _PLACE[self._table]
         run = rows // count
         number = run * (_RUN - count) + rows + first
         return _COLUMNS[self._table](rows, run, number, self._seed, self._per_second, self._disorder)
-
-
-@dataclass(slots=True)
-class _Stride:
-    """`count` rows `first`, `first + step`, ... of a table (None: without end), `position` of them delivered."""
-
-    first: int
-    step: int
-    count: int | None
-    position: int
-
-    def take(self, max_rows: int) -> Ints:
-        end = self.position + max_rows
-        if self.count is not None:
-            end = min(end, self.count)
-        rows = np.arange(self.position, end, dtype=np.int64)
-        if self.step > 1:
-            rows *= self.step
-        rows += self.first
-        self.position = max(end, self.position)
-        return rows
-
-
-class NexmarkReader:
-    """The splits in turn, so that the event times of all advance together."""
-
-    def __init__(
-        self, columns_of: Callable[[Ints], _Columns], schema: pa.Schema, strides: Mapping[str, _Stride]
-    ) -> None:
-        self._columns_of = columns_of
-        self._schema = schema
-        self._strides = strides
-        self._turn = deque(strides)
-
-    def poll(self, max_rows: int) -> PollResult:
-        if not self._turn:
-            return []
-        split = self._turn[0]
-        rows = self._strides[split].take(max_rows)
-        if not len(rows):
-            self._turn.popleft()
-            return Ended(split)
-        self._turn.rotate(-1)
-        columns = self._columns_of(rows)
-        if not self._schema.names:
-            return [(split, rows_without_columns(len(rows)))]
-        arrays = [getattr(columns, field.name)() for field in self._schema]
-        return [(split, pa.RecordBatch.from_arrays(arrays, schema=self._schema))]
-
-    def positions(self) -> dict[str, Position]:
-        return {split: stride.position for split, stride in self._strides.items()}
-
-    def committed(self, positions: Mapping[str, Position]) -> None:
-        """Nobody waits for it."""
-
-    def close(self) -> None:
-        self._turn.clear()
 
 
 class _Columns:

@@ -22,6 +22,7 @@ from streamflow.connect.sink import (
 )
 from streamflow.connect.source import (
     BadRecord,
+    ClockedReader,
     Ended,
     FilterableSource,
     PollResult,
@@ -39,6 +40,7 @@ from streamflow.errors import ConnectorError, DataError, Fatal, Retryable, Schem
 
 __all__ = [
     "BadRecord",
+    "ClockedReader",
     "Committable",
     "Committer",
     "ConnectorError",

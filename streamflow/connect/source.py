@@ -93,6 +93,15 @@ class WatermarkedReader(Reader, Protocol):
 
 
 @runtime_checkable
+class ClockedReader(Reader, Protocol):
+    """A capability: gives its rows by time, as one that keeps to a rate. A reader looks at no clock of its own."""
+
+    def on_clock(self, now: float) -> None:
+        """Called before each `poll`: seconds on the engine's monotonic clock, whose zero means nothing."""
+        ...
+
+
+@runtime_checkable
 class Source(Protocol):
     """Where rows come from. Cheap to make, holds configuration only: it connects when it is opened."""
 

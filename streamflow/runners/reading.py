@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from streamflow.cluster.checkpoint import SplitState
 from streamflow.connect.canonical import cast_batch
-from streamflow.connect.source import BadRecord, Ended, QuietReader, Reader, Wait, WatermarkedReader
+from streamflow.connect.source import BadRecord, ClockedReader, Ended, QuietReader, Reader, Wait, WatermarkedReader
 from streamflow.engine.task import Task, TaskOutput, named
 from streamflow.operators.events import MIN_TIME, ORDER
 from streamflow.operators.order import order_in_split
@@ -60,6 +60,7 @@ class OpenRead:
         self._reader: Reader | None = None
         self._watermarked: WatermarkedReader | None = None  # the same reader, if it is one: slow to ask at each poll
         self._asked: QuietReader | None = None
+        self._clocked: ClockedReader | None = None
 
     def start(self) -> list[TaskOutput]:
         """Open the reader; what the task says to splits that had ended before."""
@@ -79,6 +80,7 @@ class OpenRead:
             raise named(error, self.node) from error
         self._watermarked = self._reader if isinstance(self._reader, WatermarkedReader) else None
         self._asked = self._reader if isinstance(self._reader, QuietReader) else None
+        self._clocked = self._reader if isinstance(self._reader, ClockedReader) else None
         return outputs
 
     def _opened(self) -> list[str]:
@@ -97,6 +99,8 @@ class OpenRead:
         assert self._reader is not None
         self.wakes_at = self.fileno = None
         try:
+            if self._clocked is not None:
+                self._clocked.on_clock(now / 1e6)
             result = self._reader.poll(max_rows)
         except Exception as error:
             raise named(error, self.node) from error

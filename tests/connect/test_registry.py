@@ -49,7 +49,7 @@ def test_what_is_no_module_is_refused() -> None:
 
 
 def test_connectors_import_nothing_heavy() -> None:
-    names = ["memory", "parquet", "jsonl", "csv", "text", "stdout", "nexmark"]
+    names = ["memory", "parquet", "arrow", "jsonl", "csv", "text", "stdout", "nexmark", "datagen", "python"]
     heavy = ["pyarrow.parquet", "pyarrow.dataset", "pyarrow.fs", "pyarrow.csv", "pyarrow.json", "pandas"]
     script = (
         f"import sys\nfrom streamflow_connectors import {', '.join(names)}\n"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
-from streamflow_connectors import csv, jsonl, memory, nexmark, parquet, text
+from streamflow_connectors import arrow, csv, datagen, jsonl, memory, nexmark, parquet, python, text
 
 from streamflow.connect import Ended, ProjectableSource, Source
 
@@ -50,7 +51,54 @@ def nexmark_events(folder: Path) -> Source:
     return nexmark.Source("auctions", events=400, splits=3, disorder="1s")
 
 
-SOURCES = [parquet_files, jsonl_files, csv_files, text_files, memory_rows, nexmark_events]
+def arrow_files(folder: Path) -> Source:
+    table = pa.table({"s": [str(n) for n in range(20)], "n": list(range(20))})
+    with pa.ipc.new_file(folder / "a.arrow", table.schema) as writer:
+        writer.write_table(table.slice(0, 12), max_chunksize=5)
+    with pa.ipc.new_stream(folder / "b.arrows", table.schema) as writer:
+        for first, count in ((12, 3), (15, 0), (15, 5)):
+            writer.write_batch(table.slice(first, count).combine_chunks().to_batches()[0] if count else empty(table))
+    return arrow.Source(folder, NUMBERS)
+
+
+def empty(table: pa.Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def made_up_rows(folder: Path) -> Source:
+    columns = {
+        "n": datagen.sequence(step=3),
+        "z": datagen.nullable(datagen.zipf(100)),
+        "at": datagen.timestamps(disorder="1s"),
+        "c": datagen.choice(["a", None, "b"], weights=[1, 2, 3]),
+        "t": datagen.text(0, 9),
+    }
+    return datagen.Source(columns, rows=20, splits=3)
+
+
+def some_rows() -> Iterator[dict[str, int] | pa.RecordBatch | None]:
+    for n in range(8):
+        yield {"n": n}
+    yield pa.record_batch({"n": list(range(8, 13))})
+    for n in range(13, 20):
+        yield {"n": n}
+
+
+def python_rows(folder: Path) -> Source:
+    return python.Source(some_rows, NUMBERS, replayable=True)
+
+
+SOURCES = [
+    parquet_files,
+    jsonl_files,
+    csv_files,
+    text_files,
+    arrow_files,
+    memory_rows,
+    nexmark_events,
+    made_up_rows,
+    python_rows,
+]
 
 
 @pytest.mark.parametrize("block", [7, 1 << 18])
@@ -104,7 +152,9 @@ def test_files_are_opened_one_after_the_other_in_the_given_order(tmp_path: Path)
     assert seen == order
 
 
-@pytest.mark.parametrize("make", [parquet_files, jsonl_files, csv_files, memory_rows, nexmark_events])
+@pytest.mark.parametrize(
+    "make", [parquet_files, jsonl_files, csv_files, arrow_files, memory_rows, nexmark_events, made_up_rows]
+)
 def test_rows_are_counted_when_no_column_is_asked_for(make: Callable[[Path], Source], tmp_path: Path) -> None:
     source = make(tmp_path)
     assert isinstance(source, ProjectableSource)
