@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from streamflow.engine.watermarks import SplitClock
 from streamflow.errors import DataError
-from streamflow.kernels.arrays import raw_values
+from streamflow.kernels.arrays import least_and_greatest
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch
 
 
@@ -34,9 +34,8 @@ class SplitEventTime:
                 f"row {row} of a batch from split {split!r} has no event time: {_show(batch, row)}",
                 remedy="filter such rows before with_event_time, or give a default with .fill_null",
             )
-        values = raw_values(times)
-        greatest = int(values.max())
-        if greatest == MAX_TIME or int(values.min()) == MIN_TIME:
+        least, greatest = least_and_greatest(times)
+        if greatest == MAX_TIME or least == MIN_TIME:
             raise DataError(
                 f"an event time in a batch from split {split!r} is outside the range of int64 microseconds",
                 remedy="check the unit given to from_epoch",

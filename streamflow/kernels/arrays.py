@@ -67,3 +67,46 @@ def validity(array: pa.Array) -> Bools | None:
         return None
     valid: Bools = array.is_valid().to_numpy(zero_copy_only=False)
     return valid
+
+
+def pick(column: pa.Array, rows: Int64s) -> pa.Array:
+    """The values at these rows: what `take` gives, for numbers and times without nulls at half of its cost.
+
+    >>> pick(pa.array([7, 8, 9]), np.array([2, 0])).to_pylist()
+    [9, 7]
+    """
+    dtype = numpy_type(column.type)
+    if dtype is None or dtype == np.bool_ or column.null_count:
+        return column.take(pa.array(rows))
+    picked = pa.array(view(column, dtype)[rows])
+    return picked if picked.type == column.type else picked.view(column.type)
+
+
+def least_and_greatest(column: pa.Array) -> tuple[int, int]:
+    """Of a column of integers or times, at least one, none null.
+
+    What was asked last is remembered: each step asks this of a batch's event times again.
+
+    >>> least_and_greatest(pa.array([3, 1, 2]))
+    (1, 3)
+    """
+    known, found = _last_asked[0]
+    if not _is_same(known, column):
+        values = raw_values(column)
+        found = int(values.min()), int(values.max())
+        _last_asked[0] = (column, found)
+    return found
+
+
+def _is_same(one: pa.Array, other: pa.Array) -> bool:
+    """Whether two arrays are of one type and the same memory, which never changes while one of them lives."""
+    return (
+        len(one) == len(other)
+        and one.offset == other.offset
+        and one.buffers()[1].address == other.buffers()[1].address
+        and one.type == other.type
+    )
+
+
+_last_asked: list[tuple[pa.Array, tuple[int, int]]] = [(pa.array([0]), (0, 0))]
+"""One entry, replaced as a whole, so that threads may ask at once; while the array is in it its memory stays."""

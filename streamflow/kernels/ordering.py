@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamflow.kernels.arrays import Bools, Int64s, numpy_type, raw_values, view
+from streamflow.kernels.arrays import Bools, Int64s, numpy_type, pick, raw_values, view
 
 Codes: TypeAlias = "npt.NDArray[np.uint64]"
 
@@ -79,14 +79,17 @@ def signed_codes(values: Int64s) -> Codes:
     return values.view(np.uint64) ^ _SIGN
 
 
-def fixed_codes(column: pa.Array, descending: bool) -> Codes | None:
+def fixed_codes(column: pa.Array, descending: bool, rows: Int64s | None = None) -> Codes | None:
     """Codes that can be compared between batches, with null = `LAST`; None for a type of variable width.
 
-    A null and the very last value share a code, so codes may only be used to leave out rows that are certainly worse.
+    `rows`: those asked for; None for all. A null and the very last value share a code, so codes may only be used to
+    leave out rows that are certainly worse.
 
     >>> fixed_codes(pa.array([3, None, 2**63 - 1]), descending=True).argsort().tolist()
     [2, 0, 1]
     """
+    if rows is not None:
+        column = pick(column, rows)
     codes = _fixed(column)
     if codes is None:
         return None
@@ -153,7 +156,7 @@ def top_rows(columns: Sequence[pa.Array], descending: Sequence[bool], n: int, gr
             rows = np.flatnonzero(codes <= _worst(codes, n, groups))
             if len(rows) == 1:
                 return rows
-            columns = [column.take(pa.array(rows)) for column in columns]
+            columns = [pick(column, rows) for column in columns]
             groups = None if groups is None else groups[rows]
     return rows[_arrange(columns, descending, groups, n)]
 
@@ -238,7 +241,7 @@ def _keys(columns: Sequence[pa.Array], descending: Sequence[bool]) -> Iterator[_
 
 
 def _codes(key: _Key, rows: Int64s | None) -> Codes:
-    column = key.column if rows is None else key.column.take(pa.array(rows))
+    column = key.column if rows is None else pick(key.column, rows)
     if key.nulls:
         return _nulls(column).astype(np.uint64)
     codes = _fixed(column)

@@ -25,11 +25,13 @@ class Tally:
     counts: Int64s
 
 
-def tally(numbers: Int64s | int, keys: npt.NDArray[Any], counts: Int64s | None = None) -> Tally | None:
+def tally(
+    numbers: Int64s | int, keys: npt.NDArray[Any], counts: Int64s | None = None, within: range | None = None
+) -> Tally | None:
     """Count the rows, at least one, by (number, key); None where the pairs span too wide a range for a table.
 
     `numbers`: one for each row, or one for all. `keys`: signed, or unsigned and narrower than 64 bits. `counts`: rows
-    stand for so many rows each, at least one (None: for one).
+    stand for so many rows each, at least one (None: for one). `within`: where the numbers lie (None: to be found out).
 
     >>> tally(np.array([1, 0, 1]), np.array([-5, 7, -5]))
     Tally(numbers=array([0, 1]), keys=array([ 7, -5]), counts=array([1, 2]))
@@ -38,8 +40,10 @@ def tally(numbers: Int64s | int, keys: npt.NDArray[Any], counts: Int64s | None =
     """
     low = int(keys.min())
     radix = int(keys.max()) - low + 1
-    first, last = (numbers, numbers) if isinstance(numbers, int) else (int(numbers.min()), int(numbers.max()))
-    span = last - first + 1
+    if within is None:
+        low_number, high_number = (numbers, numbers) if isinstance(numbers, int) else (numbers.min(), numbers.max())
+        within = range(int(low_number), int(high_number) + 1)
+    first, span = within.start, within.stop - within.start  # more than `len` can say
     slots = span * radix
     if not fits_table(slots, len(keys)):
         return None
@@ -56,8 +60,10 @@ def tally(numbers: Int64s | int, keys: npt.NDArray[Any], counts: Int64s | None =
     present = np.flatnonzero(table > 0)  # of booleans it is several times as fast
     found = table[present]
     if span > 1:
-        numbers_, present = np.divmod(present, radix)
-        numbers_ += first
+        starts = np.arange(0, slots + 1, radix)
+        sizes = np.diff(np.searchsorted(present, starts))
+        numbers_ = np.repeat(np.arange(first, first + span), sizes)
+        present -= np.repeat(starts[:-1], sizes)
     else:
         numbers_ = np.full(len(present), first)
     present += low

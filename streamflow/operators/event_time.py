@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.errors import DataError
-from streamflow.kernels.arrays import raw_values
+from streamflow.kernels.arrays import least_and_greatest, raw_values
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, RESERVED, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.state.container import Container, Snapshot
@@ -75,9 +75,9 @@ def _check(times: pa.Array, batch: Batch) -> int:
     """The greatest time, if none is null or reserved."""
     if times.null_count:
         raise _refuse("null", batch, pc.index(times.is_null(), True).as_py())
-    values = raw_values(times)
-    latest = int(values.max())
-    if latest == MAX_TIME or int(values.min()) == MIN_TIME:
+    earliest, latest = least_and_greatest(times)
+    if latest == MAX_TIME or earliest == MIN_TIME:
+        values = raw_values(times)
         reserved = np.flatnonzero((values == MAX_TIME) | (values == MIN_TIME))
         raise _refuse("out of range", batch, int(reserved[0]))
     return latest

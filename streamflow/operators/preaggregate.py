@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.kernels.aggregate import AggregateSpec, merge, partial_fields, partial_of_rows
-from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.arrays import Int64s, least_and_greatest, raw_values
 from streamflow.kernels.grouping import Groups, group, runs
 from streamflow.kernels.tally import tally
 from streamflow.kernels.windows import FinalBound, Slices
@@ -56,10 +56,12 @@ class Layout:
             merged += merge(spec, parts, groups)
         return Reduced.of(slices, merged, groups)
 
-    def tally(self, keys: pa.Array, slices: Int64s | int, counts: Int64s | None = None) -> Reduced | None:
+    def tally(
+        self, keys: pa.Array, slices: Int64s | int, counts: Int64s | None = None, within: range | None = None
+    ) -> Reduced | None:
         """What `streamflow.kernels.tally` finds, where it can. Only for a `tallied` layout."""
         values = raw_values(keys)
-        found = tally(slices, values, counts) if keys.null_count == 0 else None
+        found = tally(slices, values, counts, within) if keys.null_count == 0 else None
         if found is None:
             return None
         counted = pa.array(found.counts)
@@ -147,7 +149,7 @@ class RowInput:
         return [batch.column(index) for index in self._indices]
 
     def lowest_slice(self, columns: Sequence[pa.Array]) -> int:
-        return self._window.slice_of(int(raw_values(columns[-1]).min()))
+        return self._window.slice_of(least_and_greatest(columns[-1])[0])
 
     def slices(self, columns: Sequence[pa.Array]) -> Int64s:
         return self._window.slice_ids(raw_values(columns[-1]))
@@ -156,24 +158,21 @@ class RowInput:
         return 1
 
     def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
-        slices = self._slices_or_one(columns)
+        lowest, highest = map(self._window.slice_of, least_and_greatest(columns[-1]))
+        slices = lowest if lowest == highest and not self._gaps else self.slices(columns)
         if self._gaps and not isinstance(slices, int):
             inside = self._window.last_windows(slices) >= self._window.first_windows(slices)
             slices, columns = slices[inside], [column.filter(pa.array(inside)) for column in columns]
-        if self._layout.tallied and len(columns[0]) and (found := self._layout.tally(columns[0], slices)):
-            return found
+        if self._layout.tallied and len(columns[0]):
+            found = self._layout.tally(columns[0], slices, within=range(lowest, highest + 1))
+            if found is not None:
+                return found
         keys = columns[: len(self._layout.keys)]
         groups = group(keys, len(columns[0]), leading=None if isinstance(slices, int) else slices)
         reduced = [pick_key(key, groups.first) for key in keys]
         for spec in self._layout.aggregates:
             reduced += partial_of_rows(spec, lambda name: columns[self._value[name]], groups)
         return Reduced.of(slices, reduced, groups)
-
-    def _slices_or_one(self, columns: Sequence[pa.Array]) -> Int64s | int:
-        """The slices of rows, or, where all are in one and it is no gap, that one."""
-        positions = raw_values(columns[-1])
-        lowest, highest = self._window.slice_of(int(positions.min())), self._window.slice_of(int(positions.max()))
-        return lowest if lowest == highest and not self._gaps else self._window.slice_ids(positions)
 
 
 class PartialInput:

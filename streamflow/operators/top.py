@@ -13,13 +13,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.arrays import Bools, Int64s, raw_values
+from streamflow.kernels.arrays import Int64s, least_and_greatest, raw_values
 from streamflow.kernels.grouping import group
-from streamflow.kernels.ordering import LAST, Codes, fixed_codes, no_later, top_rows
 from streamflow.kernels.sessions import merge_intervals
 from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.base import Output
-from streamflow.operators.events import MAX_TIME, MIN_TIME, RESERVED, TIME, Batch, Watermark
+from streamflow.operators.contenders import Contenders, Ranking, only, take_rows, within
+from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import (
     WINDOW_END,
     WINDOW_FIELDS,
@@ -39,36 +39,8 @@ Stage: TypeAlias = Literal["whole", "local", "final"]
 HELD = 1 << 16
 """So many rows are gathered before they are cut to the first n."""
 END_FIELD = pa.field("~end", pa.int64())
+_NONE = np.zeros(0, np.int64)
 START_FIELD = pa.field("~start", pa.int64())
-
-
-class Ranking:
-    """The total order of rows of a schema: `by`, then the other visible columns ascending, then the event time."""
-
-    def __init__(self, by: Sequence[tuple[str, bool]], keys: Sequence[str], schema: pa.Schema) -> None:
-        named = {*keys, *(column for column, _ in by)}
-        rest = [name for name in schema.names if name not in named and name not in RESERVED]
-        chain = [*by, *((name, False) for name in rest)]
-        if all(column != TIME for column, _ in by):
-            chain.append((TIME, False))
-        self._places = [schema.get_field_index(column) for column, _ in chain]
-        self._descending = [descending for _, descending in chain]
-        self.has_codes = fixed_codes(pa.array([], schema.field(chain[0][0]).type), False) is not None
-
-    def first_codes(self, rows: pa.RecordBatch, places: Int64s | None = None) -> Codes:
-        """See `streamflow.kernels.ordering.fixed_codes`, of the column that decides first, where it `has_codes`."""
-        column = rows.column(self._places[0])
-        codes = fixed_codes(column if places is None else column.take(pa.array(places)), self._descending[0])
-        assert codes is not None
-        return codes
-
-    def no_later(self, rows: pa.RecordBatch, code: np.uint64) -> Bools:
-        """See `streamflow.kernels.ordering.no_later`, of the column that decides first."""
-        return no_later(rows.column(self._places[0]), self._descending[0], code)
-
-    def top(self, rows: pa.RecordBatch, n: int, groups: Int64s | None = None) -> Int64s:
-        """See `streamflow.kernels.ordering.top_rows`."""
-        return top_rows([rows.column(place) for place in self._places], self._descending, n, groups)
 
 
 class WindowTop:
@@ -120,7 +92,7 @@ class WindowTop:
         self._held = HeldRows(pa.schema([*fields, END_FIELD]), [names.index(key) for key in keys])
         self._limit = HELD
         self._earliest = MIN_TIME  # no window held ends before; MIN_TIME until what a restore brought has been seen
-        self._best: dict[int, Codes] = {}  # per window end the lowest n codes of the first `by` column
+        self._contenders = Contenders(self._ranking, n)
         self._progress = Progress()
         computed = [] if isinstance(window, FinalBound) else list(WINDOW_FIELDS)
         visible = [field for field in fields if field.name != TIME]
@@ -130,6 +102,7 @@ class WindowTop:
             self.output_schema = pa.schema([*visible, *computed, *rest, schema.field(TIME)])
         else:
             self.output_schema = pa.schema([*visible, *computed, schema.field(TIME)])
+        self._output = [(name, self._held.schema.get_field_index(name)) for name in self.output_schema.names]
 
     @property
     def late(self) -> int:
@@ -141,13 +114,13 @@ class WindowTop:
         if self._stage == "local":
             closed = ends <= self._progress.watermark
             if closed.any():
-                yield self._results(self._beside(rows, _only(places, np.flatnonzero(closed)), ends[closed]))
-                places, ends = _only(places, np.flatnonzero(~closed)), ends[~closed]
+                yield self._results(self._beside(rows, only(places, np.flatnonzero(closed)), ends[closed]))
+                places, ends = only(places, np.flatnonzero(~closed)), ends[~closed]
         elif len(ends):
-            keys = () if self._progress.settled else self._key_columns(_take(rows, places))
+            keys = () if self._progress.settled else self._key_columns(take_rows(rows, places))
             kept = before_watermark(ends, keys, self._progress)
             if kept is not None:
-                places, ends = _only(places, kept), ends[kept]
+                places, ends = only(places, kept), ends[kept]
         if len(ends):
             self._earliest = min(self._earliest, int(ends.min()))
             self._held.append(self._beside(rows, places, ends))
@@ -160,7 +133,7 @@ class WindowTop:
             rows = self._held.take()
             fired, kept, self._earliest = split_fired(rows, rows.num_columns - 1, watermark.time)
             self._held.append(kept)
-            self._best = {end: codes for end, codes in self._best.items() if end > watermark.time}
+            self._contenders.forget(watermark.time)
             if fired.num_rows:
                 yield self._results(self._first(fired))
             self._window.forget(self._window.closed(watermark.time))
@@ -182,72 +155,50 @@ class WindowTop:
         """The rows (None: each once) and window ends of the pairs that may be in a result or are to be judged late."""
         window = self._window
         if not isinstance(window, FinalBound) and not self._bounded:
-            times = raw_values(batch.column(-1))
+            times = batch.column(-1)
             found = None if self._keys else self._pairs_by_window(rows, times, window)
-            return found if found is not None else _every_pair(times, window)
-        if isinstance(window, FinalBound):
-            ends = window.slice_ids(raw_values(batch.column(window.column)))
-        else:
-            ends = raw_values(batch.column(self._input_end))
-        end = int(ends[0])
-        if self._alone and self._ranking.has_codes and self._may_leave_out(end) and bool((ends == end).all()):
-            places = self._contenders(rows, None, end)
-            return places, ends[places]
-        return None, ends
+            return found if found is not None else _every_pair(raw_values(times), window)
+        bounds = raw_values(batch.column(window.column if isinstance(window, FinalBound) else self._input_end))
+        if self._alone and self._ranking.has_codes and bool((bounds == bounds[0]).all()):
+            end = int(self._ends(bounds[:1])[0])
+            if self._may_leave_out(end):
+                places = self._contenders.find(rows, end)
+                return places, np.full(len(places), end)
+        return None, self._ends(bounds)
 
-    def _pairs_by_window(self, rows: pa.RecordBatch, times: Int64s, window: Slices) -> tuple[Int64s, Int64s] | None:
+    def _ends(self, bounds: Int64s) -> Int64s:
+        """The ends of the windows whose bounds stand in the column that this stage is given them in."""
+        return self._window.slice_ids(bounds) if isinstance(self._window, FinalBound) else bounds
+
+    def _pairs_by_window(self, rows: pa.RecordBatch, times: pa.Array, window: Slices) -> tuple[Int64s, Int64s] | None:
         """Without keys each window has one best so far: a comparison per window leaves out nearly all rows.
 
         None where it cannot be used: too many windows, or a first column whose values have no codes.
         """
-        low, high = int(times.min()), int(times.max())
+        low, high = least_and_greatest(times)
         lowest, highest = window.windows_of(window.slice_of(low)), window.windows_of(window.slice_of(high))
-        first, stop = lowest.start, highest.stop
-        if stop - first > 16 + len(lowest) or not self._ranking.has_codes:
+        if highest.stop - lowest.start > 16 + len(lowest) or not self._ranking.has_codes:
             return None
-        places, ends = [], []
-        for number in range(first, stop):
+        values = raw_values(times)
+        places, ends = [_NONE], [_NONE]  # rows between windows are in none
+        for number in range(lowest.start, highest.stop):
             start, end = window.window_bounds(number)
-            inside = None if start <= low and high < end else (times >= start) & (times < end)
+            span = (None if start <= low else start, None if high < end else end)
             if self._may_leave_out(end):
-                found = self._contenders(rows, inside, end)
+                found = self._contenders.find(rows, end, values, span)
             else:
-                found = np.arange(len(times)) if inside is None else np.flatnonzero(inside)
-            places.append(found)
-            ends.append(np.full(len(found), end))
-        if len(places) == 1:
-            return places[0], ends[0]
-        none = np.zeros(0, np.int64)  # rows between windows are in none
-        return np.concatenate([none, *places]), np.concatenate([none, *ends])
+                inside = within(values, span)
+                found = np.arange(len(values)) if inside is None else inside
+            if len(found):
+                places.append(found)
+                ends.append(np.full(len(found), end))
+        if len(places) == 2:
+            return places[1], ends[1]
+        return np.concatenate(places), np.concatenate(ends)
 
     def _may_leave_out(self, end: int) -> bool:
         """Rows of a window that is closed are all needed, to be counted or sent on."""
         return self._progress.settled and end > self._progress.watermark
-
-    def _contenders(self, rows: pa.RecordBatch, inside: Bools | None, end: int) -> Int64s:
-        """The rows inside a window that are not worse, by the first column, than n others of it."""
-        known = self._best.get(end)
-        if known is None or len(known) < self._n:
-            codes = self._ranking.first_codes(rows)
-            near = codes if inside is None else codes[inside]
-            best = _lowest(near if known is None else np.concatenate([known, near]), self._n)
-            mask = codes <= (best.max() if len(best) == self._n else LAST)
-        else:
-            best = known
-            mask = self._ranking.no_later(rows, best.max())
-        if inside is not None:
-            mask &= inside
-        places = np.flatnonzero(mask)
-        if not len(places):
-            return places
-        if known is not None and best is known:
-            near = self._ranking.first_codes(rows, places)
-            best = _lowest(np.concatenate([known, near]), self._n)
-            places = places[near <= best.max()]
-        self._best[end] = best
-        if len(places) > 4 * self._n + 64:
-            places = places[self._ranking.top(_take(rows, places), self._n)]
-        return places
 
     def _cut(self) -> None:
         rows = self._first(self._held.take())
@@ -260,28 +211,26 @@ class WindowTop:
             return rows
         ends = raw_values(rows.column(-1))
         if self._alone and bool((ends == ends[0]).all()):
-            return _take(rows, self._ranking.top(rows, self._n))
+            return take_rows(rows, self._ranking.top(rows, self._n))
         groups = group([rows.column(-1), *self._key_columns(rows)], rows.num_rows)
-        return _take(rows, self._ranking.top(rows, self._n, groups.ids))
+        return take_rows(rows, self._ranking.top(rows, self._n, groups.ids))
 
     def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
         return [rows.column(key) for key in self._keys]
 
     def _beside(self, rows: pa.RecordBatch, places: Int64s | None, ends: Int64s) -> pa.RecordBatch:
         """Rows as they are held: with their window's end."""
-        return _take(rows, places).append_column(END_FIELD, pa.array(ends))
+        return take_rows(rows, places).append_column(END_FIELD, pa.array(ends))
 
     def _results(self, rows: pa.RecordBatch) -> Batch:
         ends = raw_values(rows.column(-1))
-        columns: dict[str, pa.Array] = dict(zip(rows.schema.names, rows.columns, strict=True))
+        computed: dict[str, pa.Array] = {}
         if not isinstance(self._window, FinalBound):
-            columns[WINDOW_START] = times_of(self._window.starts(ends))
-            columns[WINDOW_END] = times_of(ends)
+            computed |= {WINDOW_START: times_of(self._window.starts(ends)), WINDOW_END: times_of(ends)}
         if self._stage != "local":
-            columns[TIME] = times_of(ends - 1)
-        return pa.RecordBatch.from_arrays(
-            [columns[name] for name in self.output_schema.names], schema=self.output_schema
-        )
+            computed[TIME] = times_of(ends - 1)
+        columns = [computed[name] if name in computed else rows.column(place) for name, place in self._output]
+        return pa.RecordBatch.from_arrays(columns, schema=self.output_schema)
 
 
 class SessionTop:
@@ -356,7 +305,7 @@ class SessionTop:
             found = merge_intervals(group(self._key_columns(rows), rows.num_rows), starts, ends)
             kept = self._ranking.top(rows, self._n, found.ids)
             ids = found.ids[kept]
-            columns = [*_take(rows, kept).columns[:place], pa.array(found.starts[ids]), pa.array(found.ends[ids])]
+            columns = [*take_rows(rows, kept).columns[:place], pa.array(found.starts[ids]), pa.array(found.ends[ids])]
             self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._held.schema))
         self._limit = max(HELD, 2 * self._held.count)
 
@@ -380,19 +329,3 @@ def _every_pair(times: Int64s, window: Slices) -> tuple[Int64s | None, Int64s]:
         within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
         numbers = np.repeat(numbers, counts) + within
     return places, window.ends(numbers)
-
-
-def _lowest(codes: Codes, n: int) -> Codes:
-    """The n lowest codes, in no order; fewer where there are no more."""
-    if n == 1 and len(codes):
-        lowest: Codes = codes.min(keepdims=True)
-        return lowest
-    return codes if len(codes) <= n else np.partition(codes, n - 1)[:n]
-
-
-def _only(places: Int64s | None, kept: Int64s) -> Int64s:
-    return kept if places is None else places[kept]
-
-
-def _take(rows: pa.RecordBatch, places: Int64s | None) -> pa.RecordBatch:
-    return rows if places is None else rows.take(pa.array(places))

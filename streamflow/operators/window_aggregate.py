@@ -162,7 +162,10 @@ class WindowAggregate:
         if len(chunks) > len(fired):
             merged = self._layout.merge(columns, which if len(fired) > 1 else 0)
             which, columns = merged.slices, merged.columns
-        yield self._result(starts.take(which), ends.take(which), columns)
+        if len(fired) == 1:
+            yield self._result(np.full(len(which), starts[0]), np.full(len(which), ends[0]), columns)
+        else:
+            yield self._result(starts.take(which), ends.take(which), columns)
 
     def _result(self, starts: Int64s, ends: Int64s, columns: list[pa.Array]) -> Batch:
         arrays = columns[: len(self._layout.keys)]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from streamflow.kernels.arrays import numpy_type, raw_values, validity, view
+from streamflow.kernels.arrays import least_and_greatest, numpy_type, pick, raw_values, validity, view
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,25 @@ def test_validity_is_true_where_a_value_stands() -> None:
     valid = validity(pa.array([1, None, 3]).slice(1))
     assert valid is not None
     assert valid.tolist() == [False, True]
+
+
+def test_the_least_and_greatest_of_each_array_are_its_own() -> None:
+    values = pa.array([5, 1, 9, 3])
+    assert least_and_greatest(values) == least_and_greatest(values) == (1, 9)
+    assert least_and_greatest(values.slice(0, 2)) == (1, 5)
+    assert least_and_greatest(values.slice(2, 2)) == (3, 9)
+    assert least_and_greatest(values.view(pa.timestamp("us", "UTC"))) == (1, 9)
+    assert least_and_greatest(pa.array([-1], pa.int8())) == (-1, -1)
+
+
+def test_picked_rows_are_those_of_take() -> None:
+    rows = np.array([2, 0, 2])
+    for column in (
+        pa.array([1, 2, 3], pa.int16()),
+        pa.array([1, None, 3]),
+        pa.array([True, False, True]),
+        pa.array([1, 2, 3], pa.timestamp("us", "UTC")).slice(0),
+        pa.array(["a", "b", "c"]),
+        pa.array([9, 1, 2, 3], pa.date32()).slice(1),
+    ):
+        assert pick(column, rows).equals(column.take(pa.array(rows)))
