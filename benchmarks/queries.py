@@ -18,9 +18,9 @@ _SECOND = 1_000_000
 
 @dataclass(frozen=True)
 class Query:
-    """`sql`: the same question in several ways, of which DuckDB is given the fastest; the first has an exact answer.
+    """`sql`: the same question in several ways, all with the same answer, of which DuckDB is given the fastest.
 
-    `stateless`: rows pass at once.
+    `loose`: an easier question that leaves open which of equals comes out. `stateless`: rows pass at once.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Query:
     steps: Callable[[sf.Stream], sf.Stream]
     sql: tuple[str, ...]
     stateless: bool = False
+    loose: str | None = None
 
     def flow(self, source: memory.Source, sink: Sink) -> sf.Flow:
         flow = sf.Flow(self.name)
@@ -50,6 +51,13 @@ def _hottest(counts: str) -> str:
     )
 
 
+def _hottest_by_struct(counts: str) -> str:
+    return (
+        f"SELECT {_bounds('w', 10, 2)}, -best.n AS bids, best.auction AS auction FROM "
+        f"(SELECT w, min({{'n': -n, 'auction': auction}}) AS best FROM ({counts}) GROUP BY w)"
+    )
+
+
 def _hottest_by_arg_max(counts: str) -> str:
     """Leaves open which of equals."""
     return (
@@ -67,9 +75,11 @@ def _hottest_by_join(counts: str) -> str:
 
 _SLIDES = f"SELECT auction, {_US} // {2 * _SECOND} AS s, count(*) AS n FROM bids GROUP BY auction, s"
 _BY_SLICES = f"SELECT auction, s - k AS w, sum(n)::BIGINT AS n FROM ({_SLIDES}), range(5) slide(k) GROUP BY auction, w"
-_NAIVE = f"SELECT auction, {_US} // {2 * _SECOND} - k AS w, count(*) AS n FROM bids, range(5) r(k) GROUP BY auction, w"
+_BY_WINDOW = f"SELECT auction, s - k AS w, sum(n)::BIGINT AS n FROM ({_SLIDES}), range(5) slide(k) GROUP BY w, auction"
 _TENS = f"{_US} // {10 * _SECOND}"
 _ORDER = "{'p': price, 'a': -auction, 'b': -bidder, 't': -epoch_us(date_time)}"
+_FIRST = "min({'auction': auction, 'bidder': bidder, 'date_time': date_time}) AS best"
+_HIGHEST = f"SELECT {_bounds('w', 10, 10)}, best.auction, best.bidder, price, best.date_time"
 
 QUERIES = (
     Query(
@@ -108,11 +118,13 @@ QUERIES = (
             f"SELECT window_start, window_end, bids, auction FROM ({hottest(counts)})"
             for hottest, counts in (
                 (_hottest, _BY_SLICES),
-                (_hottest_by_arg_max, _BY_SLICES),
+                (_hottest_by_struct, _BY_SLICES),
+                (_hottest_by_struct, _BY_WINDOW),
                 (_hottest_by_join, _BY_SLICES),
-                (_hottest_by_join, _NAIVE),
+                (_hottest_by_join, _BY_WINDOW),
             )
         ),
+        loose=_hottest_by_arg_max(_BY_SLICES),
     ),
     Query(
         "q7",
@@ -134,10 +146,21 @@ QUERIES = (
                 f"make_timestamptz(-best.t) AS date_time "
                 f"FROM (SELECT {_TENS} AS w, max({_ORDER}) AS best FROM bids GROUP BY w)"
             ),
-            (
-                f"SELECT {_bounds('w', 10, 10)}, best.auction, best.bidder, best.price, best.date_time FROM "
-                f"(SELECT {_TENS} AS w, arg_max(bids, price) AS best FROM bids GROUP BY w)"
+            (  # the highest prices, the bids that have them, the first of those
+                f"WITH m AS (SELECT {_TENS} AS w, max(price) AS price FROM bids GROUP BY w) "
+                f"{_HIGHEST} FROM (SELECT w, price, {_FIRST} FROM (SELECT *, {_TENS} AS w FROM bids) "
+                f"JOIN m USING (w, price) GROUP BY w, price)"
             ),
+            (  # the same, of the bids that are at least as high as the lowest of the highest
+                f"WITH m AS MATERIALIZED (SELECT {_TENS} AS w, max(price) AS price FROM bids GROUP BY w), "
+                f"c AS MATERIALIZED (SELECT * FROM bids WHERE price >= (SELECT min(price) FROM m)) "
+                f"{_HIGHEST} FROM (SELECT w, price, {_FIRST} FROM (SELECT *, {_TENS} AS w FROM c) "
+                f"JOIN m USING (w, price) GROUP BY w, price)"
+            ),
+        ),
+        loose=(
+            f"SELECT {_bounds('w', 10, 10)}, best.auction, best.bidder, best.price, best.date_time FROM "
+            f"(SELECT {_TENS} AS w, arg_max(bids, price) AS best FROM bids GROUP BY w)"
         ),
     ),
     Query(
