@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 import pyarrow as pa
 import pyarrow.types as pt
 
 from streamflow.errors import SchemaError, UserError
 from streamflow.flow.guards import row_count
-from streamflow.plan.logical.contract import RESERVED, TIME
+from streamflow.plan.logical.contract import RESERVED, TIME, parse_duration
 from streamflow.plan.logical.expr import (
     AggregateCall,
     Column,
@@ -158,6 +159,18 @@ def require_append_only(kind: StreamType, what: str) -> None:
 
 def key_text(key: Sequence[str]) -> str:
     return f"key: {', '.join(key)}" if key else "of one row"
+
+
+def dedup_span(keep: str, within: str | timedelta | None, kind: StreamType) -> int | None:
+    """`within` in microseconds. Raises UserError where rows have no event time that it needs."""
+    if keep not in ("any", "first", "last"):
+        raise UserError(f"keep={keep!r} is none of 'any', 'first', 'last'")
+    if keep != "any" or within is not None:
+        require_event_time(kind, "dedup(within=)" if keep == "any" else f"dedup(keep={keep!r})")
+    span = None if within is None else parse_duration(within)
+    if span is not None and span <= 0:
+        raise UserError(f"within={within!r} is not longer than nothing", remedy='write within="1h"')
+    return span
 
 
 def check_keys(keys: Sequence[str], kind: StreamType) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from streamflow.errors import Location, UserError
 from streamflow.flow import columns as checked
@@ -13,7 +14,8 @@ from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import Expr, no_such_method
 from streamflow.flow.keyed_function import KeyedFunction, keyed_calls
 from streamflow.flow.location import Building
-from streamflow.plan.logical.nodes import Aggregate, Named, Process, SortKey, Top
+from streamflow.plan.logical.contract import TIME
+from streamflow.plan.logical.nodes import Aggregate, Dedup, Named, Process, SortKey, Top
 from streamflow.plan.logical.order import require_order
 from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling, Window
 
@@ -88,6 +90,34 @@ class KeyedStream:
                     remedy='window the rows, .window(...).top(...), or key results of a window by "window_end" too',
                 )
             return _top(self._rows, self._keys, window, n, sort_keys(by), at)
+
+    def dedup(self, *, keep: Literal["any", "first", "last"] = "any", within: str | timedelta | None = None) -> Stream:
+        """One row per key; `within`: one in so much event time, counted from the last row that was kept.
+
+        "any" sends the first row that arrives, at once. "first" is the first by event time, sent when the watermark
+        passes it; ties go by the remaining columns, ascending; rows below the watermark are late and left out.
+
+        Where a key holds a window's `window_start` or `window_end`, the rows are results of fired windows: the first
+        (or "last") of each key is sent when the watermark passes the window's end, and nothing is kept of it. "last"
+        has a meaning only there: elsewhere no row is known to be the last.
+
+        >>> rides.key_by("city").dedup(keep="first", within="1h").schema.names
+        ['at', 'city', 'fare', 'tags']
+        """
+        with Building("dedup") as at:
+            kind = self._rows._node.type
+            checked.require_append_only(kind, "dedup")
+            span = checked.dedup_span(keep, within, kind)
+            window = checked.final_window(self._keys, kind)
+            if window is not None and span is None:
+                return _top(self._rows, self._keys, window, 1, (SortKey(TIME, descending=keep == "last"),), at)
+            if keep == "last":
+                raise UserError(
+                    "the last row of a key is not known before the stream ends",
+                    remedy='keep="first", or .window(...) the rows before',
+                )
+            node = Dedup(type=kind, location=at, input=self._rows._node, keys=self._keys, keep=keep, within=span)
+            return self._rows._next(node, "dedup")
 
     def process(self, function: KeyedFunction, *, ordered: bool = True) -> Stream:
         """What a `KeyedFunction` makes of the rows of each key, one after the other, and of its timers.

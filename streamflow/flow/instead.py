@@ -20,9 +20,6 @@ LATER: Mapping[str, str] = {
     # Joins
     "join": "",
     #
-    # Dedup
-    "dedup": "write .key_by(...).window(...).agg(...), which gives one row per key and window",
-    #
     # Errors
     "step(ttl=)": "use a window: its state is dropped when it ends",
     #
@@ -100,7 +97,9 @@ STREAM: Mapping[str, str] = {
     "print": "write .peek(n)",
     "columns": "write .schema.names",
     "dtypes": "write .schema.types",
-    "unique": "write .key_by(...).window(...).agg(...), which gives one row per key and window",
+    "unique": "write .key_by(...).dedup(), or .window(...).agg(...) for one row per key and window",
+    "dedup": "write .key_by(...).dedup()",
+    "drop_duplicates": "write .key_by(...).dedup()",
     "assign_timestamps_and_watermarks": "write .with_event_time('ts', watermark=sf.bounded_out_of_orderness('5s'))",
     "with_watermark": "write .with_event_time('ts', watermark=sf.bounded_out_of_orderness('5s'))",
     "name": "write .step('name')",

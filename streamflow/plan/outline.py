@@ -23,6 +23,7 @@ from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
     DeadLetters,
+    Dedup,
     Explode,
     Filter,
     FlatMap,
@@ -166,6 +167,9 @@ def _title(node: Node) -> str:
             order = ", ".join(f"{key.column} {'descending' if key.descending else 'ascending'}" for key in node.by)
             each = f" for each {', '.join(node.keys)}" if node.keys else ""
             return f"top {node.n} by {order}{each}{_window(node.window)}"
+        case Dedup(keep=keep, within=within):
+            span = "" if within is None else f" within {duration(within)}"
+            return f"dedup{_by(node.keys)}, keep {keep}{span}"
         case Process():
             return f"process {node.function.name}{_by(node.keys)}"
         case other:
@@ -222,7 +226,7 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
         yield "columns", _columns(node.type.schema)
     if (
         not above
-        or isinstance(node, Aggregate | Top | Process | Changes)
+        or isinstance(node, Aggregate | Top | Process | Dedup | Changes)
         or node.type.changelog != above[0].type.changelog
     ):
         key = node.type.changelog

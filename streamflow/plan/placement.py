@@ -16,6 +16,7 @@ from streamflow.kernels.calendar import CalendarSlices
 from streamflow.kernels.windows import CumulativeSlices, FinalBound, Slices, SlidingSlices
 from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
+from streamflow.operators.dedup import Dedup as DedupOperator
 from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.events import ORDER, TIME
 from streamflow.operators.order import OrderByKeys, OrderCopies, OrderPort, order_type
@@ -41,6 +42,7 @@ from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
     DeadLetters,
+    Dedup,
     Explode,
     Filter,
     FlatMap,
@@ -129,6 +131,8 @@ class _Builder:
                 made = self._aggregate(node, upstream[0])
             case Top():
                 made = self._top(node, upstream[0])
+            case Dedup():
+                made = self._dedup(node, upstream[0])
             case Process():
                 made = self._process(node, upstream[0])
             case Union():
@@ -306,6 +310,13 @@ class _Builder:
         make = partial(ProcessOperator, node.keys, function, schema_in, ordered=node.ordered)
         how = "in time order" if node.ordered else "as rows arrive"
         label = f"process {node.function.name} by {', '.join(node.keys)}, {how}"
+        return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, node.keys)])
+
+    def _dedup(self, node: Dedup, upstream: int) -> int:
+        schema = physical_schema(node.type)
+        make = partial(DedupOperator, node.keys, node.keep, node.within, physical_schema(node.input.type))
+        span = "" if node.within is None else f" within {_span(node.within)}"
+        label = f"dedup by {', '.join(node.keys)}, keep {node.keep}{span}"
         return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, node.keys)])
 
     def _write(self, node: Write, upstream: int) -> int:

@@ -90,6 +90,22 @@ class KeyedTable:
         """A value column at these slots, as a new array."""
         return self._values[name].get(slots)
 
+    def retain(self, slots: Slots) -> None:
+        """Forget every key but those at these distinct slots, which get new ones."""
+        keys, values = (
+            [stored.get(slots) for stored in self._keys],
+            [stored.get(slots) for stored in self._values.values()],
+        )
+        self._keys = [column(field.type) for field in self._key_types]
+        self._values = {field.name: column(field.type) for field in self._value_types}
+        self._count = 0
+        self._hashes = np.zeros(0, np.uint64)
+        self._places = np.full(1024, -1, np.int32)
+        if len(slots):
+            made, _ = self.lookup_or_insert(keys, len(slots))
+            for stored, column_ in zip(self._values.values(), values, strict=True):
+                stored.put(made, column_)
+
     def snapshot(self, groups: int) -> Snapshot:
         group = key_groups(self._hashes[: self._count], groups)
         order = np.argsort(group.astype(np.uint16 if groups <= 65_536 else np.uint32), kind="stable")

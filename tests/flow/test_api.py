@@ -97,7 +97,6 @@ def test_other_words_name_the_right_one(rides: sf.Stream, name: str, word: str) 
 
 def test_methods_that_do_not_exist_yet_are_not_there(rides: sf.Stream) -> None:
     assert not hasattr(rides, "join")
-    assert not hasattr(rides.key_by("city"), "dedup")
 
 
 def test_keyed_streams_say_what_comes_before_key_by(rides: sf.Stream) -> None:

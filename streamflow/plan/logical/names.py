@@ -14,6 +14,7 @@ from streamflow.errors import Location, UserError
 from streamflow.plan.logical.nodes import (
     Aggregate,
     DeadLetters,
+    Dedup,
     Node,
     Process,
     Read,
@@ -78,6 +79,8 @@ def _kind(node: Node) -> str | None:
                 case Session():
                     shape = "session"
             return shape if what == "agg" else f"{shape}-top"
+        case Dedup():
+            return "dedup"
         case Process():
             return "process"
         case WithEventTime():

@@ -188,6 +188,16 @@ class Process(LogicalNode):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dedup(LogicalNode):
+    """One row per key: the first that arrives ("any"), or by event time; `within` microseconds of the last one kept."""
+
+    input: Node
+    keys: tuple[str, ...]
+    keep: Literal["any", "first"]
+    within: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changes(LogicalNode):
     input: Node
 
@@ -213,6 +223,7 @@ Node: TypeAlias = (
     | Aggregate
     | Top
     | Process
+    | Dedup
     | Changes
     | Write
 )

@@ -14,6 +14,7 @@ from streamflow.plan.logical.nodes import (
     Aggregate,
     Changes,
     DeadLetters,
+    Dedup,
     Explode,
     Filter,
     FlatMap,
@@ -46,8 +47,8 @@ def push_projection(graph: Graph) -> Graph:
     Before: read(a, b, c, d) -> project(a, x = b + 1, y = c) -> write(a, x)
     After:  read(a, b)       -> project(a, x = b + 1)        -> write(a, x)
 
-    Whole rows are needed by writes, by tops (ties go by all columns), by functions that take rows or batches, and by
-    steps that may have to send a row to the dead letters.
+    Whole rows are needed by writes, by dedups, by tops (ties go by all columns), by functions that take rows or
+    batches, and by steps that may have to send a row to the dead letters.
     """
     needed = _needed_columns(graph)
 
@@ -58,7 +59,7 @@ def push_projection(graph: Graph) -> Graph:
                 return _narrow_read(node, wanted)
             case Project():
                 return _narrow_project(node, wanted)
-            case Filter() | WithEventTime() | Peek() | Changes() | Explode():
+            case Filter() | WithEventTime() | Peek() | Changes() | Explode() | Dedup():
                 return _narrow_through(node)
             case Union():
                 return _narrow_union(node, reads(original, wanted, frozenset(original.type.schema.names)))
@@ -112,7 +113,7 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
             return wanted or frozenset(node.type.schema.names[:1])
         case Top():
             return visible | frozenset(node.keys) | {key.column for key in node.by} | _bound_column(node.window)
-        case Changes() | Peek() | MapBatches() | Write():
+        case Changes() | Peek() | MapBatches() | Write() | Dedup():
             return visible
         case Read() | DeadLetters():
             return frozenset()

@@ -6,6 +6,7 @@ from streamflow.errors import EngineError, SchemaError
 from streamflow.plan.logical.expr import show, type_of
 from streamflow.plan.logical.nodes import (
     Aggregate,
+    Dedup,
     Filter,
     Named,
     Node,
@@ -20,7 +21,7 @@ from streamflow.plan.logical.schema import expression_schema
 from streamflow.plan.rewrite import Graph, topological
 from streamflow.plan.rules.projection import reads
 
-_KEEPS_COLUMNS = (Filter, WithEventTime, Peek, Union, Write)
+_KEEPS_COLUMNS = (Filter, WithEventTime, Peek, Union, Dedup, Write)
 
 
 def validate(graph: Graph, *, after: str) -> None:
