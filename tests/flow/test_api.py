@@ -82,7 +82,7 @@ def test_methods_of_a_stream() -> None:
 
 
 def test_after_key_by_and_window_only_what_fits_is_left() -> None:
-    assert _public(sf.KeyedStream) == ["agg", "process", "top", "window"]
+    assert _public(sf.KeyedStream) == ["agg", "dedup", "process", "top", "window"]
     assert _public(sf.WindowedStream) == ["agg", "top"]
 
 
