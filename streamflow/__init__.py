@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     from streamflow.flow.keyed_function import timer as timer
     from streamflow.flow.stream import Stream as Stream
     from streamflow.flow.windows import bounded_out_of_orderness as bounded_out_of_orderness
+    from streamflow.flow.windows import count_window as count_window
     from streamflow.flow.windows import cumulative as cumulative
+    from streamflow.flow.windows import global_window as global_window
     from streamflow.flow.windows import monotonic as monotonic
     from streamflow.flow.windows import session as session
     from streamflow.flow.windows import sliding as sliding
+    from streamflow.flow.windows import trigger as trigger
     from streamflow.flow.windows import tumbling as tumbling
     from streamflow.plan.logical.contract import Aggregator as Aggregator
     from streamflow.runners.local import main as main
@@ -62,9 +65,11 @@ _HOMES = {
     "col": "streamflow.flow.expr",
     "concat_str": "streamflow.flow.expr_functions",
     "count": "streamflow.flow.expr_aggregates",
+    "count_window": "streamflow.flow.windows",
     "cumulative": "streamflow.flow.windows",
     "fn": "streamflow.flow.declared",
     "from_epoch": "streamflow.flow.expr",
+    "global_window": "streamflow.flow.windows",
     "list_cell": "streamflow.flow.keyed_function",
     "lit": "streamflow.flow.expr",
     "main": "streamflow.runners.local",
@@ -77,6 +82,7 @@ _HOMES = {
     "sliding": "streamflow.flow.windows",
     "struct": "streamflow.flow.expr_functions",
     "timer": "streamflow.flow.keyed_function",
+    "trigger": "streamflow.flow.windows",
     "tumbling": "streamflow.flow.windows",
     "when": "streamflow.flow.expr",
 }
@@ -96,9 +102,11 @@ __all__ = [
     "col",
     "concat_str",
     "count",
+    "count_window",
     "cumulative",
     "fn",
     "from_epoch",
+    "global_window",
     "list_cell",
     "lit",
     "main",
@@ -112,6 +120,7 @@ __all__ = [
     "struct",
     "testing",
     "timer",
+    "trigger",
     "tumbling",
     "when",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeGuard
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -27,12 +29,16 @@ from streamflow.plan.logical.nodes import Named, SortKey, StreamType, WindowBoun
 from streamflow.plan.logical.rows import record_schema
 from streamflow.plan.logical.schema import expression_schema, timer_schema
 from streamflow.plan.logical.windows import (
+    Assigned,
     BoundedOutOfOrderness,
     Calendar,
+    Count,
     Cumulative,
     Final,
+    Global,
     Session,
     Sliding,
+    Trigger,
     Tumbling,
     Window,
 )
@@ -103,6 +109,7 @@ def projected(columns: Sequence[Named], kind: StreamType) -> StreamType:
             for column in columns
             if column.expr == Column(bound.column)
         ),
+        lateness=kind.lateness,
     )
 
 
@@ -190,18 +197,62 @@ def final_window(keys: Sequence[str], kind: StreamType) -> Final | None:
 
 
 def aggregated(
-    keys: tuple[str, ...], window: Window | Final | None, aggregates: Sequence[Named], kind: StreamType
+    keys: tuple[str, ...],
+    window: Window | Final | None,
+    aggregates: Sequence[Named],
+    kind: StreamType,
+    firing: Firing | None = None,
 ) -> StreamType:
-    """Keys, the window's bounds, aggregates."""
+    """Keys, the window's bounds, aggregates. A changelog where a result may be replaced."""
     fields = [*(kind.schema.field(key) for key in keys), *_bound_fields(window)]
     fields += [pa.field(named.name, _aggregate_type(named.expr, kind)) for named in aggregates]
     _check_clash(fields, keys, window)
-    return StreamType(
-        schema=pa.schema(fields),
-        event_time=window is not None or kind.event_time,
-        changelog=keys if window is None else None,
-        bounds=_bounds_after(keys, window, kind),
-    )
+    changelog: tuple[str, ...] | None = keys if window is None else None
+    bounds = _bounds_after(keys, window, kind)
+    lateness = kind.lateness
+    if firing is not None and firing.refines:
+        bounds = ()  # what a window fires is not final
+        lateness += firing.allowed
+        if firing.accumulates:
+            changelog = (*keys, *(field.name for field in _bound_fields(window)))
+    timed = kind.event_time if window is None else not isinstance(window, Global | Count)
+    return StreamType(pa.schema(fields), event_time=timed, changelog=changelog, bounds=bounds, lateness=lateness)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """When a window fires beside on time. `allowed`: the lateness asked for; `lateness`: at least that."""
+
+    allowed: int
+    lateness: int
+    trigger: Trigger | None
+
+    @property
+    def refines(self) -> bool:
+        """Whether a window may fire more than once."""
+        return self.lateness > 0 or (self.trigger is not None and self.trigger.early is not None)
+
+    @property
+    def accumulates(self) -> bool:
+        return self.trigger is None or self.trigger.accumulate
+
+
+def has_late_rows(window: Window | Final | None) -> TypeGuard[Window]:
+    """Whether the window has an end that rows can be too late for."""
+    return not (window is None or isinstance(window, Final | Global | Count | Assigned))
+
+
+def firing(allowed: int, lateness: int, trigger: Trigger | None) -> Firing:
+    """Without the trigger where it would never fire a window twice."""
+    made = Firing(allowed, lateness, trigger)
+    return made if made.refines else Firing(allowed, lateness, None)
+
+
+def late_type(keys: tuple[str, ...], window: Window, kind: StreamType) -> StreamType:
+    """The type of the rows that are late for a window: their columns, then its bounds; no event time (rule 7)."""
+    fields = [*kind.schema, *_bound_fields(window)]
+    _check_clash(fields, keys, window)
+    return StreamType(pa.schema(fields))
 
 
 def topped(
@@ -248,18 +299,18 @@ def _check_order(by: Sequence[SortKey], kind: StreamType) -> None:
 
 
 def _bound_fields(window: Window | Final | None) -> list[pa.Field]:
-    if window is None or isinstance(window, Final):
+    if window is None or isinstance(window, Final | Global | Count):
         return []
     return [pa.field(WINDOW_START, TIMESTAMP), pa.field(WINDOW_END, TIMESTAMP)]
 
 
 def _bounds_after(keys: tuple[str, ...], window: Window | Final | None, kind: StreamType) -> tuple[WindowBound, ...]:
     match window:
-        case None:
+        case None | Global() | Count():
             return ()
         case Final():
             return tuple(bound for bound in kind.bounds if bound.column in keys)
-        case Session() | Cumulative() | Calendar():  # their start does not tell their end
+        case Session() | Cumulative() | Calendar() | Assigned():  # their start does not tell their end
             return (WindowBound(WINDOW_END, 0),)
         case Tumbling(size) | Sliding(size):
             return (WindowBound(WINDOW_START, size), WindowBound(WINDOW_END, 0))

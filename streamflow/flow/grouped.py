@@ -14,10 +14,24 @@ from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr import Expr, no_such_method
 from streamflow.flow.keyed_function import KeyedFunction, keyed_calls
 from streamflow.flow.location import Building
+from streamflow.flow.windows import Duration, not_negative
 from streamflow.plan.logical.contract import TIME
 from streamflow.plan.logical.nodes import Aggregate, Dedup, Named, Process, SortKey, Top
 from streamflow.plan.logical.order import require_order
-from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling, Window
+from streamflow.plan.logical.windows import (
+    Assigned,
+    Assigner,
+    Calendar,
+    Count,
+    Cumulative,
+    Final,
+    Global,
+    Session,
+    Sliding,
+    Trigger,
+    Tumbling,
+    Window,
+)
 
 if TYPE_CHECKING:
     from streamflow.flow.stream import Stream
@@ -35,8 +49,15 @@ class KeyedStream:
     def __repr__(self) -> str:
         return f"<key_by {', '.join(self._keys)} of {self._rows!r}>"
 
-    def window(self, window: Window) -> WindowedStream:
-        """The rows of each key by window.
+    def window(
+        self, window: Window | Assigner, *, allowed_lateness: Duration | None = None, trigger: Trigger | None = None
+    ) -> WindowedStream:
+        """The rows of each key by window: one of `sf.tumbling(...)` and the like, or an object of your own that has a
+        method `assign(times)`, see `streamflow.plan.logical.windows.Assigner`.
+
+        `allowed_lateness`: how long after its end, in event time, a window still takes rows. Each of them refines its
+        result, which makes the results a changelog. `trigger`: when else a window fires, see `sf.trigger`. Both are for
+        `agg` over windows other than sessions.
 
         >>> rides.key_by("city").window(sf.sliding("1h", every="5m")).agg(rides=sf.count()).schema
         city: string
@@ -45,7 +66,7 @@ class KeyedStream:
         rides: int64
         """
         with Building("window") as at:
-            return windowed(self._rows, self._keys, window, at)
+            return windowed(self._rows, self._keys, window, allowed_lateness, trigger, at)
 
     def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
         """Running aggregates per key: a changelog whose key are the keys.
@@ -161,17 +182,20 @@ class KeyedStream:
 class WindowedStream:
     """Rows by window, and by key where there is one."""
 
-    def __init__(self, rows: Stream, keys: tuple[str, ...], window: Window, at: Location) -> None:
+    def __init__(
+        self, rows: Stream, keys: tuple[str, ...], window: Window, firing: checked.Firing, at: Location
+    ) -> None:
         """Made by `Stream.window` and `KeyedStream.window`."""
         self._rows = rows._grouped("window", at)
         self._keys = keys
         self._window = window
+        self._firing = firing
 
     def __repr__(self) -> str:
         return f"<{self._window} of {self._rows!r}>"
 
     def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
-        """One row per window (and key) that has rows, when the watermark passes its end.
+        """One row per window (and key) that has rows, when the watermark passes its end (and when its trigger says so).
 
         Its columns: the keys, `window_start`, `window_end`, then the aggregates; its event time is a microsecond before
         `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.std()`, `.var()`,
@@ -184,7 +208,8 @@ class WindowedStream:
         ['window_start', 'window_end', 'fare', 'net']
         """
         with Building("agg") as at:
-            return aggregate(self._rows, self._keys, self._window, named_columns(aggregates, named), at)
+            made = named_columns(aggregates, named)
+            return aggregate(self._rows, self._keys, self._window, made, at, self._firing)
 
     def top(self, n: int, *, by: By) -> Stream:
         """The `n` first rows of each window (and key), when the watermark passes its end.
@@ -196,6 +221,14 @@ class WindowedStream:
         ['city', 'window_start', 'window_end', 'at', 'fare', 'tags']
         """
         with Building("top") as at:
+            if self._firing.refines:
+                raise UserError(
+                    "top of windows that fire more than once is not in this version",
+                    remedy="leave allowed_lateness= and trigger= out; over results of such windows: agg them, then top",
+                )
+            if isinstance(self._window, Global | Count):
+                what = "a global window" if isinstance(self._window, Global) else "windows of so many rows"
+                raise UserError(f"top of {what} is not in this version", remedy="give it a window of event time")
             return _top(self._rows, self._keys, self._window, n, sort_keys(by), at)
 
     if not TYPE_CHECKING:
@@ -204,27 +237,81 @@ class WindowedStream:
             raise no_such_method("a windowed stream", WindowedStream, name, instead.WINDOWED)
 
 
-def windowed(rows: Stream, keys: tuple[str, ...], window: Window, at: Location) -> WindowedStream:
+def windowed(
+    rows: Stream,
+    keys: tuple[str, ...],
+    window: Window | Assigner,
+    allowed_lateness: Duration | None,
+    trigger: Trigger | None,
+    at: Location,
+) -> WindowedStream:
     """The rows by window. Raises UserError for rows without event time, and for a changelog."""
-    if not isinstance(window, Tumbling | Sliding | Cumulative | Calendar | Session):
+    if callable(getattr(window, "assign", None)) and not isinstance(window, type):
+        window = Assigned(window)  # type: ignore[arg-type]
+    if not isinstance(window, Tumbling | Sliding | Cumulative | Calendar | Session | Global | Count | Assigned):
         raise UserError(
             f"{window!r} is not a window",
             remedy='sf.tumbling("10s"), sf.sliding("1h", every="5m"), sf.session("30m")',
         )
     checked.require_append_only(rows._node.type, "a window")
-    checked.require_event_time(rows._node.type, "a window")
-    return WindowedStream(rows, keys, window, at)
+    if not isinstance(window, Global):
+        checked.require_event_time(rows._node.type, "a window")
+    return WindowedStream(rows, keys, window, _firing(window, allowed_lateness, trigger, rows), at)
+
+
+def _firing(window: Window, allowed_lateness: Duration | None, trigger: Trigger | None, rows: Stream) -> checked.Firing:
+    """A window is late for no row that those upstream may still send (rule 8)."""
+    if trigger is not None and not isinstance(trigger, Trigger):
+        raise UserError(f"trigger={trigger!r} is not a trigger", remedy="sf.trigger(early=1000)")
+    if isinstance(window, Global | Count) and allowed_lateness is not None:
+        what = "a global window" if isinstance(window, Global) else "a window of so many rows"
+        raise UserError(f"no row is late for {what}", remedy="leave allowed_lateness= out")
+    if isinstance(window, Count):
+        if trigger is not None:
+            raise UserError("a window of so many rows fires when it has them", remedy="leave trigger= out")
+        if rows._node.type.lateness:
+            raise UserError(
+                "windows of so many rows go by event time, and windows upstream send late results",
+                remedy="let their watermark wait longer instead",
+            )
+        return checked.firing(0, 0, None)
+    if isinstance(window, Global):
+        return checked.firing(0, 0, trigger)
+    allowed = 0 if allowed_lateness is None else not_negative("allowed_lateness", allowed_lateness)
+    upstream = rows._node.type.lateness
+    firing = checked.firing(allowed, max(allowed, upstream), trigger)
+    if isinstance(window, Session | Assigned) and firing.refines:
+        what = "sessions" if isinstance(window, Session) else "windows of your own"
+        remedy = "leave allowed_lateness= and trigger= out; let the watermark wait longer instead"
+        if not allowed and upstream:
+            remedy = "the windows upstream send late results: let their watermark wait longer instead"
+        raise UserError(f"{what} that fire more than once are not in this version", remedy=remedy)
+    return firing
 
 
 def aggregate(
-    rows: Stream, keys: tuple[str, ...], window: Window | Final | None, made: Sequence[Named], at: Location
+    rows: Stream,
+    keys: tuple[str, ...],
+    window: Window | Final | None,
+    made: Sequence[Named],
+    at: Location,
+    firing: checked.Firing | None = None,
 ) -> Stream:
     """The step that aggregates. Raises UserError and SchemaError for what is no aggregate, or has a name twice."""
     if not made:
         raise UserError("agg() has no aggregate", remedy='agg(rows=sf.count(), total=col("price").sum())')
-    kind = checked.aggregated(keys, window, made, rows._node.type)
+    kind = checked.aggregated(keys, window, made, rows._node.type, firing)
     require_order(tuple(made), rows._node)
-    node = Aggregate(type=kind, location=at, input=rows._node, keys=keys, window=window, aggregates=tuple(made))
+    node = Aggregate(
+        type=kind,
+        location=at,
+        input=rows._node,
+        keys=keys,
+        window=window,
+        aggregates=tuple(made),
+        lateness=0 if firing is None else firing.lateness,
+        trigger=None if firing is None else firing.trigger,
+    )
     return rows._next(node, "agg")
 
 

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_FINAL_ONLY = "a window's result is sent once, when the watermark passes its end; late rows are counted"
-
 LATER: Mapping[str, str] = {
-    # Windows
-    "count_window": "",
-    "global_window": "write a running .key_by(...).agg(...)",
-    #
-    # Late rows and early results
-    "late": _FINAL_ONLY,
-    "trigger": _FINAL_ONLY,
-    "window(allowed_lateness=)": "let the watermark wait: sf.bounded_out_of_orderness(...) with a longer bound",
-    "window(trigger=)": _FINAL_ONLY,
     #
     # Joins
     "join": "",
@@ -55,6 +44,8 @@ CALLS: Mapping[str, str] = {
     "WindowedStream.top": 'write top(3, by="fare")',
     "cumulative": 'write sf.cumulative("1d", step="1h")',
     "fn": 'write sf.fn(math.sqrt, args=["fare"], returns=float)',
+    "count_window": "write sf.count_window(100)",
+    "trigger": "write sf.trigger(early=1000)",
     "sliding": 'write sf.sliding("10s", every="2s")',
 }
 """How methods are called, for those who call them with arguments that they do not take."""

@@ -20,14 +20,17 @@ from streamflow.flow.guards import an_object, error_policy, old_and_new, row_cou
 from streamflow.flow.ledger import Ledger
 from streamflow.flow.location import Building, users_line
 from streamflow.flow.records import record_fields, row_function
+from streamflow.flow.windows import Duration
 from streamflow.plan.logical import expr as terms
 from streamflow.plan.logical.contract import Sink
 from streamflow.plan.logical.expr import Column
 from streamflow.plan.logical.nodes import (
+    Aggregate,
     Changes,
     Explode,
     Filter,
     FlatMap,
+    Late,
     MapBatches,
     MapRows,
     Named,
@@ -35,13 +38,14 @@ from streamflow.plan.logical.nodes import (
     Peek,
     Project,
     StreamType,
+    Top,
     Union,
     WithEventTime,
     Write,
 )
 from streamflow.plan.logical.policy import OnError
 from streamflow.plan.logical.rows import Record, record_schema
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Window
+from streamflow.plan.logical.windows import Assigner, BoundedOutOfOrderness, Trigger, Window
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -254,7 +258,7 @@ class Stream:
             made = kind.schema if schema is None else record_fields(schema)
             checked.check_names(made.names)
             node = MapBatches(
-                type=StreamType(made, event_time=kind.event_time),
+                type=StreamType(made, event_time=kind.event_time, lateness=kind.lateness),
                 location=at,
                 input=self._node,
                 function=function,
@@ -287,7 +291,8 @@ class Stream:
             schema = checked.union_schema(kinds, how)
             inputs = tuple(_brought(stream._node, schema, at) for stream in streams)
             bounds = tuple(b for b in kinds[0].bounds if all(b in kind.bounds for kind in kinds))
-            kind = StreamType(schema, event_time=kinds[0].event_time, bounds=bounds)
+            lateness = max(kind.lateness for kind in kinds)
+            kind = StreamType(schema, event_time=kinds[0].event_time, bounds=bounds, lateness=lateness)
             for other in others:
                 self._ledger.take(other._end)
             return self._next(Union(type=kind, location=at, inputs=inputs), "union")
@@ -369,8 +374,31 @@ class Stream:
                 raise UserError("the stream is no changelog: its rows are plain already", remedy="leave .changes() out")
             schema = pa.schema([*kind.schema, pa.field("change", pa.string())])
             checked.check_names(schema.names)
-            made = StreamType(schema, event_time=kind.event_time, bounds=kind.bounds)
+            made = replace(kind, schema=schema, changelog=None)
             return self._next(Changes(type=made, location=at, input=self._node), "changes")
+
+    def late(self) -> Stream:
+        """Of the result of a window: the rows that came too late for it, once for each window that they missed.
+
+        That is the columns of the rows that the window was given, then `window_start` and `window_end`, without event
+        time. A session that a row missed is its own, from the row to the row + gap. Rows are counted as late all the
+        same.
+
+        >>> hourly = rides.key_by("city").window(sf.tumbling("1h")).agg(rides=sf.count())
+        >>> hourly.late().schema.names
+        ['at', 'city', 'fare', 'tags', 'window_start', 'window_end']
+        """
+        with Building("late") as at:
+            node = self._node
+            if not isinstance(node, Aggregate | Top) or not checked.has_late_rows(node.window):
+                raise UserError(
+                    f"{self!r} is not the result of a window that rows can be late for",
+                    remedy='ask it directly: counts = rows.window(sf.tumbling("1h")).agg(...), then counts.late()',
+                )
+            kind = checked.late_type(node.keys, node.window, node.input.type)
+            lateness = node.lateness if isinstance(node, Aggregate) else 0
+            late = Late(type=kind, location=at, input=node, keys=node.keys, window=node.window, lateness=lateness)
+            return self._next(late, "late")
 
     def write(self, name: str, sink: Sink, *, on_error: OnError | None = None) -> None:
         """Sends the rows to a sink, under a name of its own. `on_error`: what happens to rows that it refuses.
@@ -427,8 +455,10 @@ class Stream:
             checked.check_keys(names, rows._node.type)
             return KeyedStream(rows, names, at)
 
-    def window(self, window: Window) -> WindowedStream:
-        """All rows by window, without a key.
+    def window(
+        self, window: Window | Assigner, *, allowed_lateness: Duration | None = None, trigger: Trigger | None = None
+    ) -> WindowedStream:
+        """All rows by window, without a key. `allowed_lateness` and `trigger` are those of `KeyedStream.window`.
 
         >>> rides.window(sf.tumbling("1h")).agg(rides=sf.count(), fares=col("fare").sum()).schema
         window_start: timestamp[us, tz=UTC]
@@ -437,7 +467,7 @@ class Stream:
         fares: double
         """
         with Building("window") as at:
-            return windowed(self, (), window, at)
+            return windowed(self, (), window, allowed_lateness, trigger, at)
 
     def agg(self, *aggregates: Expr, **named: Expr) -> Stream:
         """Running aggregates of all rows so far: a changelog of one row.
@@ -521,7 +551,7 @@ class Stream:
             )
         schema = record_schema(function.returns)
         checked.check_names(schema.names)
-        return StreamType(schema, event_time=kind.event_time)
+        return StreamType(schema, event_time=kind.event_time, lateness=kind.lateness)
 
 
 def _merged(schema: pa.Schema, made: list[Named]) -> list[Named]:

@@ -16,9 +16,12 @@ from streamflow.plan.logical.contract import parse_duration
 from streamflow.plan.logical.windows import (
     BoundedOutOfOrderness,
     Calendar,
+    Count,
     Cumulative,
+    Global,
     Session,
     Sliding,
+    Trigger,
     Tumbling,
 )
 
@@ -75,6 +78,56 @@ def cumulative(size: Duration, *, step: Duration, offset: Duration = timedelta(0
         return Cumulative(length, step_length, _duration("offset", offset) % length)
 
 
+def global_window() -> Global:
+    """One window of all rows, with event time or without, which ends with the stream.
+
+    Of a stream that does not end something comes out only with a trigger: `window(sf.global_window(),
+    trigger=sf.trigger(early=1000))`. Results have no `window_start` and `window_end`, and no event time.
+
+    >>> global_window()
+    Global()
+    """
+    return Global()
+
+
+@explained
+def count_window(rows: int) -> Count:
+    """Windows of so many rows of a key, in the order of their event times.
+
+    Rows are held until the watermark has passed them, so that the results do not depend on how they arrive; rows of one
+    time come in the order of the columns that the aggregates read. What is left when the stream ends is a window too.
+    A row older than the watermark is late, counted and left out. Results have no `window_start` and `window_end`, and
+    no event time.
+
+    >>> count_window(100)
+    Count(rows=100)
+    """
+    with Building("count_window"):
+        if type(rows) is not int or rows < 1:
+            raise UserError(f"rows={rows!r} is not a number of rows", remedy="write count_window(100), for instance")
+        return Count(rows)
+
+
+@explained
+def trigger(*, early: int | None = None, late: int = 1, accumulate: bool = True) -> Trigger:
+    """When a window fires beside on time, for each key: every `early` rows before its end, every `late` rows after it.
+
+    `accumulate=True`: each result replaces the one before, so that the results are a changelog; rows that are processed
+    together, a batch at most, count as one firing. `accumulate=False`: each result is of the rows since the last one,
+    and of exactly so many if the trigger fired; the results are append-only, and several may be of one window. Rows
+    after the end are those that `allowed_lateness=` lets in. Whatever is left is sent on time, and when the window is
+    dropped.
+
+    >>> trigger(early=1000, accumulate=False)
+    Trigger(early=1000, late=1, accumulate=False)
+    """
+    with Building("trigger"):
+        for name, rows in (("early", early), ("late", late)):
+            if rows is not None and (type(rows) is not int or rows < 1):
+                raise UserError(f"{name}={rows!r} is not a number of rows", remedy=f"write {name}=1000, for instance")
+        return Trigger(early, late, accumulate)
+
+
 def session(gap: Duration) -> Session:
     """Windows that end when no row came for `gap`; rows exactly one gap apart are two sessions.
 
@@ -127,6 +180,14 @@ def _calendar(size: Duration, length: int, offset: int, tz: str) -> Calendar:
             remedy='write one such as "Europe/Berlin"; pip install tzdata where the system has none',
         ) from error
     return Calendar(days, tz, offset)
+
+
+def not_negative(name: str, duration: Duration) -> int:
+    """A duration in microseconds. Raises UserError for what is none, and below zero."""
+    length = _duration(name, duration)
+    if length < 0:
+        raise UserError(f"{name}={duration!r} is negative", remedy=f'write a duration such as {name}="10s"')
+    return length
 
 
 def _positive(name: str, duration: Duration) -> int:

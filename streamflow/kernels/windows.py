@@ -323,6 +323,82 @@ class FinalBound:
         """Nothing is remembered."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndlessSlices:
+    """One window, number 0, that holds all rows, whatever their time, and ends with time itself."""
+
+    @property
+    def gaps(self) -> bool:
+        return False
+
+    def slice_ids(self, positions: Int64s) -> Int64s:
+        return np.zeros(len(positions), np.int64)
+
+    def slice_of(self, position: int) -> int:
+        return 0
+
+    def slice_bounds(self, slice_id: int) -> tuple[int, int]:
+        return _LEAST, _GREATEST
+
+    def windows_of(self, slice_id: int) -> range:
+        return range(1)
+
+    def slices_of(self, window: int) -> range:
+        return range(1)
+
+    def window_bounds(self, window: int) -> tuple[int, int]:
+        return _LEAST, _GREATEST
+
+    def closed(self, watermark: int) -> int:
+        return _ALL if watermark == _GREATEST else -1
+
+    def first_windows(self, slice_ids: Int64s) -> Int64s:
+        return slice_ids
+
+    def last_windows(self, slice_ids: Int64s) -> Int64s:
+        return slice_ids
+
+    def closed_windows(self, slice_ids: Int64s, watermarks: Int64s) -> Int64s:
+        return np.broadcast_to(watermarks == _GREATEST, slice_ids.shape).astype(np.int64)
+
+    def ends(self, windows: Int64s) -> Int64s:
+        return np.full(len(windows), _GREATEST)
+
+    def starts(self, ends: Int64s) -> Int64s:
+        return np.full(len(ends), _LEAST)
+
+    def forget(self, closed: int) -> None:
+        """Nothing is remembered."""
+
+
+def pairs(window: Slices, slice_ids: Int64s) -> tuple[Int64s | None, Int64s]:
+    """Each slice with each of its windows: where the slice stands (None: each once, as they are) and the window.
+
+    >>> places, windows = pairs(SlidingSlices(size=10, every=5), np.array([0, 3]))
+    >>> places.tolist(), windows.tolist()
+    ([0, 0, 1, 1], [-1, 0, 2, 3])
+    """
+    first = window.first_windows(slice_ids)
+    counts = window.last_windows(slice_ids) - first + 1
+    if not len(counts) or counts.min() == counts.max() == 1:
+        return None, first
+    places = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return places, np.repeat(first, counts) + within
+
+
+def dropped_before(watermarks: Int64s, lateness: int) -> Int64s:
+    """Windows that end at or before these times are dropped: the watermark less what windows are kept for after it.
+
+    At the end of time all are (rule 11).
+
+    >>> dropped_before(np.array([-(2**63), 100, 2**63 - 1]), 10).tolist()
+    [-9223372036854775808, 90, 9223372036854775807]
+    """
+    earlier: Int64s = np.maximum(watermarks, _LEAST + lateness) - lateness
+    return np.where(watermarks == _GREATEST, _GREATEST, earlier)
+
+
 def _progression(numbers: Int64s, step: int, start: int) -> Int64s:
     """start + number * step, at most the end of all time."""
     times: Int64s = numbers * step + start

@@ -21,16 +21,19 @@ from streamflow.errors import Location
 from streamflow.plan.logical.expr import Column, show
 from streamflow.plan.logical.nodes import (
     Aggregate,
+    Assign,
     Changes,
     DeadLetters,
     Dedup,
     Explode,
     Filter,
     FlatMap,
+    Late,
     MapBatches,
     MapRows,
     Named,
     Node,
+    Partition,
     Peek,
     Process,
     Project,
@@ -43,12 +46,16 @@ from streamflow.plan.logical.nodes import (
 )
 from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.windows import (
+    Assigned,
     BoundedOutOfOrderness,
     Calendar,
+    Count,
     Cumulative,
     Final,
+    Global,
     Session,
     Sliding,
+    Trigger,
     Tumbling,
     Window,
 )
@@ -148,7 +155,7 @@ def physical_outline(graph: PhysicalGraph, title: str) -> Outline:
 # -- logical nodes
 
 
-def _title(node: Node) -> str:
+def _title(node: Node) -> str:  # noqa: C901 (one case for each node)
     match node:
         case Read():
             return f"read {_connector(node.source)}"
@@ -163,6 +170,12 @@ def _title(node: Node) -> str:
         case Aggregate():
             kind = "running aggregate" if node.window is None else "aggregate"
             return f"{kind}{_by(node.keys)}{_window(node.window)}"
+        case Late():
+            return f"rows late for results{_by(node.keys)}{_window(node.window)}"
+        case Assign():
+            return f"rows with their windows of {type(node.assigner).__name__}"
+        case Partition():
+            return f"rows of a key together{_by(node.keys)}"
         case Top():
             order = ", ".join(f"{key.column} {'descending' if key.descending else 'ascending'}" for key in node.by)
             each = f" for each {', '.join(node.keys)}" if node.keys else ""
@@ -212,7 +225,7 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
         case WithEventTime():
             yield "watermark", _watermark(node.watermark) + (", for each split of the read" if node.per_split else "")
         case Aggregate():
-            yield "computes", "; ".join(map(_named, node.aggregates))
+            yield from _details_of_aggregate(node)
         case Process():
             yield "keeps", _columns(node.function.state)
             yield "order", _order_text(node.ordered)
@@ -226,11 +239,19 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
         yield "columns", _columns(node.type.schema)
     if (
         not above
-        or isinstance(node, Aggregate | Top | Process | Dedup | Changes)
+        or isinstance(node, Aggregate | Top | Process | Dedup | Late | Changes)
         or node.type.changelog != above[0].type.changelog
     ):
         key = node.type.changelog
         yield "rows", "append-only" if key is None else f"a changelog with the key ({', '.join(key)})"
+
+
+def _details_of_aggregate(node: Aggregate) -> Iterator[tuple[str, str]]:
+    yield "computes", "; ".join(map(_named, node.aggregates))
+    if node.lateness:
+        yield "lateness", f"{duration(node.lateness)} after its end a window is dropped"
+    if node.trigger is not None:
+        yield "fires", trigger_text(node.trigger, node.lateness).removeprefix(", ")
 
 
 def _projection(node: Project) -> str:
@@ -276,12 +297,25 @@ def _window(window: Window | Final | None) -> str:
             return f" in windows that grow by {duration(step)} up to {duration(size)}{_shifted(offset)}"
         case Calendar(days, zone, offset):
             return f" in windows of {days} {'day' if days == 1 else 'days'} in {zone}{_shifted(offset)}"
+        case Assigned(assigner):
+            return f" in windows of {type(assigner).__name__}"
+        case Count(rows):
+            return f" in windows of {rows} rows, by event time"
+        case Global():
+            return " in one window"
         case Session(gap):
             return f" in sessions that end after a gap of {duration(gap)}"
         case Final(column):
             return f", once {column} is final"
         case other:
             assert_never(other)
+
+
+def trigger_text(trigger: Trigger, lateness: int) -> str:
+    """When a window fires, as a list that begins with a comma; only what is not so without a trigger."""
+    early = f", early every {trigger.early} rows" if trigger.early is not None else ""
+    late = f", late every {trigger.late} rows" if lateness and trigger.late > 1 else ""
+    return f"{early}{late}, {'accumulating' if trigger.accumulate else 'discarding'}"
 
 
 def _shifted(offset: int) -> str:

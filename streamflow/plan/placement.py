@@ -10,17 +10,21 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 
 from streamflow.connect.source import FilterableSource, ProjectableSource, Source, TimedSource
-from streamflow.errors import UserError
+from streamflow.errors import EngineError, UserError
 from streamflow.kernels.aggregate import ORDERED, AggregateSpec
 from streamflow.kernels.calendar import CalendarSlices
-from streamflow.kernels.windows import CumulativeSlices, FinalBound, Slices, SlidingSlices
+from streamflow.kernels.windows import CumulativeSlices, EndlessSlices, FinalBound, Slices, SlidingSlices
+from streamflow.operators.assign_windows import AssignWindows
 from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
+from streamflow.operators.count_aggregate import CountAggregate
 from streamflow.operators.dedup import Dedup as DedupOperator
 from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.events import ORDER, TIME
+from streamflow.operators.late_rows import LateRows, PassOn
 from streamflow.operators.order import OrderByKeys, OrderCopies, OrderPort, order_type
 from streamflow.operators.process import Process as ProcessOperator
+from streamflow.operators.refining_aggregate import RefiningAggregate
 from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.session import SessionAggregate
 from streamflow.operators.stateless import (
@@ -40,15 +44,18 @@ from streamflow.plan.keyed_calls import bind
 from streamflow.plan.logical.expr import AggregateCall, Call, Column, Expr, show
 from streamflow.plan.logical.nodes import (
     Aggregate,
+    Assign,
     Changes,
     DeadLetters,
     Dedup,
     Explode,
     Filter,
     FlatMap,
+    Late,
     MapBatches,
     MapRows,
     Node,
+    Partition,
     Peek,
     Process,
     Project,
@@ -61,7 +68,20 @@ from streamflow.plan.logical.nodes import (
 )
 from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.schema import physical_schema
-from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import (
+    Assigned,
+    Calendar,
+    Count,
+    Cumulative,
+    Final,
+    Global,
+    Session,
+    Sliding,
+    Trigger,
+    Tumbling,
+    Window,
+)
+from streamflow.plan.outline import trigger_text
 from streamflow.plan.physical import (
     DEFAULT_KEY_GROUPS,
     Deliver,
@@ -118,7 +138,7 @@ class _Builder:
         self._readers = readers
         self._of: dict[int, int] = {}
 
-    def place(self, node: Node) -> None:
+    def place(self, node: Node) -> None:  # noqa: C901 (one case for each node)
         upstream = [self._of[id(above)] for above in inputs(node)]
         match node:
             case Read():
@@ -135,6 +155,10 @@ class _Builder:
                 made = self._dedup(node, upstream[0])
             case Process():
                 made = self._process(node, upstream[0])
+            case Late():
+                made = self._late(node, upstream[0])
+            case Partition():
+                made = self._partition(node, upstream[0])
             case Union():
                 schemas = [physical_schema(above.type) for above in node.inputs]
                 schema = physical_schema(node.type)
@@ -250,6 +274,18 @@ class _Builder:
         )
         return self._add(node, f"{label}, watermark per split", schema, work, [Edge(upstream)])
 
+    def _partition(self, node: Partition, upstream: int) -> int:
+        if self._workers == 1:
+            return upstream
+        schema = physical_schema(node.type)
+        return self._add(node, "rows of a key together", schema, Run(PassOn), [self._keyed_edge(upstream, node.keys)])
+
+    def _late(self, node: Late, upstream: int) -> int:
+        schema_in = physical_schema(node.input.type)
+        make = partial(_late_rows, node.keys, node.window, node.lateness, schema_in)
+        label = f"rows late for {_any_window_text(node.window)}{_lateness(node.lateness)}"
+        return self._add(node, label, physical_schema(node.type), Run(make), [Edge(upstream)])
+
     def _aggregate(self, node: Aggregate, upstream: int) -> int:
         schema_in, schema = physical_schema(node.input.type), physical_schema(replace(node.type, order=0))
         specs = tuple(_spec(named.name, named.expr, schema_in) for named in node.aggregates)
@@ -267,9 +303,19 @@ class _Builder:
                 bound = FinalBound(column, length)
                 make = partial(WindowAggregate, keys, bound, specs, schema_in)
                 label = f"aggregate of fired windows {what}{by}"
+            case Count(rows):
+                make = partial(CountAggregate, keys, rows, specs, schema_in)
+                label = f"aggregate {what}{by} in windows of {rows} rows"
+            case Assigned():
+                raise EngineError("the rule assigned_windows leaves none", step=node.name, location=node.location)
+            case window if node.lateness or node.trigger is not None or isinstance(window, Global):
+                trigger = node.trigger or Trigger(accumulate=not isinstance(window, Global))
+                make = partial(_refining_aggregate, keys, window, node.lateness, trigger, specs, schema_in)
+                label = f"aggregate {what}{by} in {_any_window_text(window)}{_lateness(node.lateness)}"
+                label += trigger_text(trigger, node.lateness)
             case window:
                 label = f"aggregate {what}{by} in {_window_text(window)}"
-                if self._workers > 1:
+                if self._workers > 1 and not node.partitioned:
                     make_local = partial(_window_partial, keys, window, specs, schema_in)
                     local = make_local().output_schema
                     upstream = self._add(node, f"partial {label}", local, Run(make_local), [Edge(upstream)])
@@ -277,11 +323,14 @@ class _Builder:
                     label = f"final {label}"
                 else:
                     make = partial(_window_aggregate, keys, window, specs, schema_in, "rows")
-        made = self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
+        made = self._add(node, label, schema, Run(make), [self._edge(node, upstream)])
         if not node.type.order:
             return made
         ordered = physical_schema(node.type)
         return self._add(node, "order by keys", ordered, Run(partial(OrderByKeys, keys, ordered)), [Edge(made)])
+
+    def _edge(self, node: Aggregate | Top, upstream: int) -> Edge:
+        return Edge(upstream) if node.partitioned else self._keyed_edge(upstream, node.keys)
 
     def _top(self, node: Top, upstream: int) -> int:
         schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
@@ -292,11 +341,12 @@ class _Builder:
         if isinstance(node.window, Session):
             make = partial(SessionTop, keys, node.window.gap, node.n, by, schema_in)
             label += f" in sessions, gap {_span(node.window.gap)}"
-            return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, keys)])
+            return self._add(node, label, schema, Run(make), [self._edge(node, upstream)])
+        assert not isinstance(node.window, Global | Count | Assigned), "refused when the flow is built"
         if not isinstance(node.window, Final):
             label += f" in {_window_text(node.window)}"
         top = partial(_window_top, keys, node.window, node.n, by)
-        if self._workers == 1:
+        if self._workers == 1 or node.partitioned:
             return self._add(node, label, schema, Run(partial(top, schema_in, "whole")), [Edge(upstream)])
         make_local = partial(top, schema_in, "local")
         local_schema = make_local().output_schema
@@ -353,6 +403,9 @@ def _row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
                 f"flat_map {show(node.function)}",
                 partial(FlatMapRecords, compile_records(node.function, schema_in), schema),
             )
+        case Assign():
+            name = type(node.assigner).__name__
+            return f"rows with their windows of {name}", partial(AssignWindows, node.assigner, schema_in, schema)
         case Explode():
             return f"explode {node.column}", partial(ExplodeList, node.column, schema)
         case MapBatches():
@@ -406,6 +459,32 @@ def _window_aggregate(
     return WindowAggregate(keys, _slices(window), specs, schema, fed)
 
 
+def _refining_aggregate(
+    keys: tuple[str, ...],
+    window: Sliced | Global,
+    lateness: int,
+    trigger: Trigger,
+    specs: tuple[AggregateSpec, ...],
+    schema: pa.Schema,
+) -> RefiningAggregate:
+    slices = EndlessSlices() if isinstance(window, Global) else _slices(window)
+    return RefiningAggregate(
+        keys,
+        slices,
+        specs,
+        schema,
+        lateness=lateness,
+        early=trigger.early,
+        late=trigger.late,
+        accumulate=trigger.accumulate,
+    )
+
+
+def _late_rows(keys: tuple[str, ...], window: Window, lateness: int, schema: pa.Schema) -> LateRows:
+    assert not isinstance(window, Global | Count | Assigned), "no row is late for it"
+    return LateRows(keys, window.gap if isinstance(window, Session) else _slices(window), lateness, schema)
+
+
 def _window_top(
     keys: tuple[str, ...],
     window: Sliced | Final,
@@ -428,6 +507,24 @@ def _slices(window: Sliced) -> Slices:
             return SlidingSlices(size, size, offset)
         case Sliding(size, every, offset):
             return SlidingSlices(size, every, offset)
+
+
+def _any_window_text(window: Window) -> str:
+    match window:
+        case Session(gap):
+            return f"sessions, gap {_span(gap)}"
+        case Assigned(assigner):
+            return f"windows of {type(assigner).__name__}"
+        case Count(rows):
+            return f"windows of {rows} rows"
+        case Global():
+            return "one window of all rows"
+        case sliced:
+            return _window_text(sliced)
+
+
+def _lateness(lateness: int) -> str:
+    return f", allowed lateness {_span(lateness)}" if lateness else ""
 
 
 def _window_text(window: Sliced) -> str:

@@ -106,6 +106,10 @@ class KeyedTable:
             for stored, column_ in zip(self._values.values(), values, strict=True):
                 stored.put(made, column_)
 
+    def keys(self, slots: Slots) -> list[pa.Array]:
+        """The key columns at these slots, as new arrays."""
+        return [stored.get(slots) for stored in self._keys]
+
     def snapshot(self, groups: int) -> Snapshot:
         group = key_groups(self._hashes[: self._count], groups)
         order = np.argsort(group.astype(np.uint16 if groups <= 65_536 else np.uint32), kind="stable")

@@ -10,6 +10,7 @@ from streamflow.errors import EngineError
 from streamflow.operators.base import Operator, Output
 from streamflow.operators.events import MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.process import Process
+from streamflow.operators.refining_aggregate import RefiningAggregate
 from streamflow.operators.session import SessionAggregate
 from streamflow.operators.top import SessionTop, WindowTop
 from streamflow.operators.window_aggregate import WindowAggregate
@@ -21,18 +22,23 @@ class Checked:
     """An operator that raises EngineError when the one inside breaks a promise.
 
     Batches have the edge's schema and at least one row; watermarks never go back; what a window fires lies not below
-    the watermark that was forwarded (rule 7).
+    the watermark that was forwarded, less the allowed lateness (rule 7).
     """
 
     def __init__(self, inner: Operator, node: PhysicalNode) -> None:
         self._inner = inner
         self._node = node
         self._forwarded = MIN_TIME
-        self._fires = (
-            isinstance(inner, WindowAggregate | SessionAggregate | SessionTop)
-            or (isinstance(inner, WindowTop) and not node.label.startswith("local"))
-            or (isinstance(inner, Process) and TIME in node.schema.names)
-        )
+        self._lateness = inner.lateness if isinstance(inner, RefiningAggregate) else 0
+        match inner:
+            case WindowAggregate() | SessionAggregate() | SessionTop():
+                self._fires = True
+            case WindowTop():
+                self._fires = not node.label.startswith("local")
+            case RefiningAggregate() | Process():
+                self._fires = TIME in node.schema.names
+            case _:
+                self._fires = False
 
     @property
     def late(self) -> int:
@@ -67,7 +73,7 @@ class Checked:
             raise self._broken("an empty batch was sent")
         if self._fires:
             least = batch.column(TIME).view(pa.int64()).to_numpy().min()
-            if least < self._forwarded:
+            if least < max(self._forwarded, MIN_TIME + self._lateness) - self._lateness:
                 raise self._broken(f"a result has event time {least}, below the forwarded watermark {self._forwarded}")
 
     def _broken(self, what: str) -> EngineError:

@@ -451,6 +451,66 @@ def union_of_two_halves(rows: sf.Stream) -> sf.Stream:
     return halves.key_by("i").window(sf.tumbling("10s")).agg(n=sf.count())
 
 
+def all_rows_of(key: str) -> str:
+    return f"SELECT {key}, {AGGREGATES_SQL} FROM rows GROUP BY ALL"
+
+
+@against(CASES[0].sql, changelog=True)
+def tumbling_with_lateness(rows: sf.Stream) -> sf.Stream:
+    return rows.key_by("s").window(sf.tumbling("10s"), allowed_lateness="7s").agg(**aggregates())
+
+
+@against(
+    f"""
+    SELECT {BOUNDS_SQL}, {MORE_SQL}, max(v) - min(v) AS span, count(*) FILTER (v > 0) AS above
+    FROM ({sliding(S10, S4)}) GROUP BY ALL""",
+    changelog=True,
+)
+def sliding_that_fires_early(rows: sf.Stream) -> sf.Stream:
+    windows = rows.window(sf.sliding("10s", every="4s"), trigger=sf.trigger(early=2))
+    span, above = col("v").max() - col("v").min(), sf.count(filter=col("v") > 0)
+    return windows.agg(**more_aggregates(), span=span, above=above)
+
+
+@against(
+    f"""
+    SELECT s, {BOUNDS_SQL}, count(*) AS rows, sum(v)::BIGINT AS total FROM ({cumulative(3 * S4, S3)})
+    GROUP BY ALL""",
+    changelog=True,
+)
+def panes_of_cumulative_windows(rows: sf.Stream) -> sf.Stream:
+    trigger = sf.trigger(early=3, accumulate=False)
+    panes = rows.key_by("s").window(GROWING, trigger=trigger).agg(n=sf.count(), part=col("v").sum())
+    windows = panes.key_by("s", "window_start", "window_end")
+    return windows.agg(rows=col("n").sum(), total=col("part").sum())
+
+
+@against("""
+    SELECT s, count(*) AS n, sum(v)::BIGINT AS total, max(x) AS hi FROM (
+        SELECT *, (row_number() OVER (PARTITION BY s ORDER BY us, v NULLS LAST, x NULLS LAST) - 1) // 3 AS w FROM rows)
+    GROUP BY s, w""")
+def windows_of_three_rows(rows: sf.Stream) -> sf.Stream:
+    windows = rows.key_by("s").window(sf.count_window(3))
+    return windows.agg(n=sf.count(), total=col("v").sum(), hi=col("x").max())
+
+
+@against("""
+    SELECT count(*) AS n, min(s) AS first FROM (
+        SELECT *, (row_number() OVER (ORDER BY us, s NULLS LAST) - 1) // 4 AS w FROM rows) GROUP BY w""")
+def windows_of_four_rows_without_a_key(rows: sf.Stream) -> sf.Stream:
+    return rows.window(sf.count_window(4)).agg(n=sf.count(), first=col("s").min())
+
+
+@against(all_rows_of("i"))
+def one_window_of_all_rows(rows: sf.Stream) -> sf.Stream:
+    return rows.key_by("i").window(sf.global_window()).agg(**aggregates())
+
+
+@against(all_rows_of("f"), changelog=True)
+def one_window_of_all_rows_that_fires_early(rows: sf.Stream) -> sf.Stream:
+    return rows.key_by("f").window(sf.global_window(), trigger=sf.trigger(early=2)).agg(**aggregates())
+
+
 def expected(case: Case, rows: list[Row]) -> list[Row]:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET threads = 1")

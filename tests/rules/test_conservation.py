@@ -14,7 +14,7 @@ from streamflow_connectors import memory
 
 import streamflow as sf
 from streamflow import col
-from streamflow.testing import splits
+from streamflow.testing import final, splits
 
 SECOND = 1_000_000
 TIME = pa.timestamp("us", "UTC")
@@ -109,6 +109,84 @@ def _no_row_twice(out: list[dict[str, Any]], rows: list[Row], key: str, how: str
             assert not key or rows[i][0] == row["k"]
             assert (i, start, end) not in seen
             seen.add((i, start, end))
+
+
+def late_flow(window: Any, key: str, how: str, firing: dict[str, Any]) -> sf.Flow:
+    """Results into `out`, late rows into `late`."""
+    flow = sf.Flow("late")
+    watermark = sf.bounded_out_of_orderness("2s")
+    rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=watermark)
+    windowed = (rows.key_by(key) if key else rows).window(window, **firing)
+    result = windowed.agg(n=sf.count(), bits=col("bit").sum()) if how == "agg" else windowed.top(60, by="bit")
+    result.write("out", memory.Sink())
+    result.late().write("late", memory.Sink())
+    return flow
+
+
+FIRINGS: dict[str, dict[str, Any]] = {
+    "on time": {},
+    "late": {"allowed_lateness": "3s"},
+    "late and early": {"allowed_lateness": "5s", "trigger": sf.trigger(early=2, late=2)},
+    "panes": {"allowed_lateness": "5s", "trigger": sf.trigger(early=2, late=2, accumulate=False)},
+}
+
+
+@pytest.mark.parametrize("firing", FIRINGS)
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    parts=st.lists(ROWS, min_size=1, max_size=4),
+    seed=st.integers(0, 2**31),
+    workers=st.sampled_from([1, 2, 3, 7]),
+    crashes=st.integers(0, 3),
+    top=st.booleans(),
+)
+def test_6_every_pair_is_in_the_results_or_in_the_late_output(
+    name: str, firing: str, parts: list[list[Row]], seed: int, workers: int, crashes: int, top: bool
+) -> None:
+    window, starts, key = CASES[name]
+    if "session" in name and firing != "on time":
+        return  # refused when the flow is built
+    how = "top" if top and firing == "on time" else "agg"
+    given, first = [], 0
+    for part in parts:
+        given.append(table(part, first))
+        first += len(part)
+    flow = late_flow(window, key, how, FIRINGS[firing])
+    results = sf.testing.run(flow, {"rows": splits(*given)}, seed=seed, workers=workers, crashes=crashes)
+    rows = [row for part in parts for row in part]
+    out = (final(results["out"]) if "_change" in results["out"].column_names else results["out"]).to_pylist()
+    late = results["late"].to_pylist()
+    assert len(late) == sum(results.late.values())
+
+    seen: list[tuple[int, float, float]] = []
+    for row in out:
+        bits = row["bits" if how == "agg" else "bit"]
+        seen += [(i, *_bounds(row)) for i in range(len(rows)) if bits >> i & 1]
+    in_results = len(seen)
+    seen += [(row["bit"].bit_length() - 1, *_bounds(row)) for row in late]
+    assert len(seen) == len(set(seen)) == sum(len(starts(time)) for _, time in rows)
+    assert how == "top" or in_results == sum(row["n"] for row in out)
+    assert all(start <= rows[i][1] < end for i, start, end in seen)
+
+
+def _bounds(row: dict[str, Any]) -> tuple[float, float]:
+    return row["window_start"].timestamp(), row["window_end"].timestamp()
+
+
+def test_8_a_window_takes_all_that_those_upstream_send_late() -> None:
+    """Panes that the first window sends late are in time for the second, which was not asked to wait."""
+    flow = sf.Flow("late")
+    rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t")
+    trigger = sf.trigger(accumulate=False)
+    panes = rows.key_by("k").window(sf.tumbling("10s"), allowed_lateness="5s", trigger=trigger).agg(n=sf.count())
+    plain = panes.select("k", "n")
+    plain.window(sf.tumbling("10s")).agg(n=col("n").sum()).write("out", memory.Sink())
+    given = [{"k": "a", "bit": 0, "t": time * SECOND} for time in (1, 12, 2, 14, 3, 15, 4)]
+    pieces = [piece for row in given for piece in (row, sf.testing.advance("0s"))]
+    results = sf.testing.run(flow, {"rows": pieces})
+    assert [row["n"] for row in final(results["out"]).to_pylist()] == [3, 3]
+    assert results.late == {"rows.tumbling": 1}
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,6 +15,7 @@ from streamflow.plan.logical.nodes import (
     Aggregate,
     DeadLetters,
     Dedup,
+    Late,
     Node,
     Process,
     Read,
@@ -24,7 +25,7 @@ from streamflow.plan.logical.nodes import (
     Write,
     inputs,
 )
-from streamflow.plan.logical.windows import Calendar, Cumulative, Final, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import Calendar, Final, Window
 
 
 def named(writes: tuple[Write, ...]) -> tuple[Write, ...]:
@@ -67,26 +68,30 @@ def _kind(node: Node) -> str | None:
     match node:
         case Aggregate(window=window) | Top(window=window):
             what = "agg" if isinstance(node, Aggregate) else "top"
-            match window:
-                case None | Final():
-                    return what
-                case Tumbling() | Calendar():
-                    shape = "tumbling"
-                case Sliding():
-                    shape = "sliding"
-                case Cumulative():
-                    shape = "cumulative"
-                case Session():
-                    shape = "session"
+            shape = _shape(window)
+            if shape is None:
+                return what
             return shape if what == "agg" else f"{shape}-top"
         case Dedup():
             return "dedup"
         case Process():
             return "process"
+        case Late():
+            return "late"
         case WithEventTime():
             return "event-time"
         case _:
             return None
+
+
+def _shape(window: Window | Final | None) -> str | None:
+    match window:
+        case None | Final():
+            return None
+        case Calendar():
+            return "tumbling"
+        case own:
+            return type(own).__name__.lower()
 
 
 def rebuilt(node: Node, parents: tuple[Node, ...], name: str | None) -> Node:

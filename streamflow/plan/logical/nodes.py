@@ -17,7 +17,7 @@ from streamflow.connect.source import Source
 from streamflow.errors import Location
 from streamflow.plan.logical.expr import Expr, RowFunction
 from streamflow.plan.logical.keyed import KeyedCalls
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Final, Window
+from streamflow.plan.logical.windows import Assigner, BoundedOutOfOrderness, Final, Trigger, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,15 @@ class StreamType:
     """What is known of a stream while the flow is built.
 
     `schema`: the visible columns in order. `event_time`: rows carry `_time`. `changelog`: None for append-only rows,
-    else the changelog's key. `bounds`: see `WindowBound`.
+    else the changelog's key. `bounds`: see `WindowBound`. `lateness`: how far below the watermark rows may lie without
+    being late, because windows upstream refine their results (rule 8).
     """
 
     schema: pa.Schema
     event_time: bool = False
     changelog: tuple[str, ...] | None = None
     bounds: tuple[WindowBound, ...] = ()
+    lateness: int = 0
     order: int = 0
     """The parts of the hidden column `_order`; 0: there is none. Set by a rule, never by the API."""
 
@@ -166,6 +168,11 @@ class Aggregate(LogicalNode):
     window: Window | Final | None
     aggregates: tuple[Named, ...]
     """Expressions over `AggregateCall` leaves."""
+    lateness: int = 0
+    """How long after its end a window still takes rows; never less than the input's (rule 8)."""
+    trigger: Trigger | None = None
+    partitioned: bool = False
+    """The input is partitioned by the keys already. Set by a rule, never by the API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +182,37 @@ class Top(LogicalNode):
     window: Window | Final
     n: int
     by: tuple[SortKey, ...]
+    partitioned: bool = False
+    """As for `Aggregate`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late(LogicalNode):
+    """The rows that came too late for windows, once for each. `input`: the step that leaves them out.
+
+    A rule puts it beside that step, over its input.
+    """
+
+    input: Node
+    keys: tuple[str, ...]
+    window: Window
+    lateness: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition(LogicalNode):
+    """Rows as they are, those of a key on one worker. Made by a rule, never by the API."""
+
+    input: Node
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign(LogicalNode):
+    """Each row once for each of its windows, with their bounds as columns. Made by a rule, never by the API."""
+
+    input: Node
+    assigner: Assigner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +262,9 @@ Node: TypeAlias = (
     | Top
     | Process
     | Dedup
+    | Late
+    | Partition
+    | Assign
     | Changes
     | Write
 )

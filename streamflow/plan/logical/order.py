@@ -7,6 +7,7 @@ from streamflow.kernels.aggregate import ORDERED
 from streamflow.plan.logical.expr import aggregate_calls, show
 from streamflow.plan.logical.nodes import (
     Aggregate,
+    Assign,
     Explode,
     Filter,
     FlatMap,
@@ -14,6 +15,7 @@ from streamflow.plan.logical.nodes import (
     MapRows,
     Named,
     Node,
+    Partition,
     Peek,
     Project,
     Read,
@@ -26,14 +28,14 @@ from streamflow.plan.logical.nodes import (
 def order_parts(node: Node) -> int | None:
     """Of how many parts the order of a node's rows is; None where they have none.
 
-    Changes and the rows of a top have none: which changes come, and in which batch, depends on the cuts of the input.
+    Changes, panes and the rows of a top have none: which come, and in which batch, depends on the cuts of the input.
     """
     match node:
         case Read():
             return 1
         case Aggregate(window=window):
-            return None if window is None else 1
-        case Filter() | Project() | MapRows() | WithEventTime() | Peek() | MapBatches():
+            return None if window is None or node.lateness or node.trigger is not None else 1
+        case Filter() | Project() | Partition() | Assign() | MapRows() | WithEventTime() | Peek() | MapBatches():
             return order_parts(node.input)
         case FlatMap() | Explode():
             parts = order_parts(node.input)

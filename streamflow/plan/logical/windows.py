@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,50 @@ class Final:
     length: int
 
 
-Window: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar | Session"
+@dataclass(frozen=True, slots=True)
+class Global:
+    """One window of all rows, which ends with the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Windows of so many rows of a key, in the order of event time (rule 12)."""
+
+    rows: int
+
+
+class Assigner(Protocol):
+    """Windows of the user's own. A frozen dataclass, so that equal flows are equal."""
+
+    def assign(self, times: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+        """The windows of rows, by their event times in microseconds.
+
+        `(starts, ends)`: one for each row; or `(rows, starts, ends)`: any number for each, `rows` saying whose. A
+        window [start, end) holds the time of its row, and depends on nothing but that. Called by every worker.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The windows that an assigner puts rows into."""
+
+    assigner: Assigner
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When a window fires beside on time: with every `early` rows of a key before its end, every `late` rows after it.
+
+    `accumulate`: each firing replaces the one before, in a changelog; else it holds the rows since.
+    """
+
+    early: int | None = None
+    late: int = 1
+    accumulate: bool = True
+
+
+Window: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar | Session | Global | Count | Assigned"
 
 
 @dataclass(frozen=True, slots=True)

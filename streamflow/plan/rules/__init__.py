@@ -6,14 +6,18 @@ from collections.abc import Callable
 
 from streamflow.plan.rewrite import Graph
 from streamflow.plan.rules.aggregates import plain_aggregates
+from streamflow.plan.rules.assigned import assigned_windows
 from streamflow.plan.rules.event_time import time_per_split
 from streamflow.plan.rules.filters import push_filters
+from streamflow.plan.rules.late import late_beside_results
 from streamflow.plan.rules.order import carry_order
 from streamflow.plan.rules.projection import push_projection
 from streamflow.plan.rules.validate import validate
 
 RULES: tuple[Callable[[Graph], Graph], ...] = (
     time_per_split,
+    late_beside_results,
+    assigned_windows,
     plain_aggregates,
     push_filters,
     push_projection,

@@ -118,6 +118,7 @@ def _project_before(node: Aggregate, arguments: dict[Expr, str], schema: pa.Sche
         event_time=node.input.type.event_time,
         changelog=node.input.type.changelog,
         bounds=tuple(b for b in node.input.type.bounds if b.column in kept),
+        lateness=node.input.type.lateness,
     )
     return Project(
         type=kind,

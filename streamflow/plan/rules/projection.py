@@ -12,17 +12,20 @@ from streamflow.connect.source import ProjectableSource
 from streamflow.plan.logical.expr import Column, Expr, aggregate_calls, children, columns_of, takes_all_columns
 from streamflow.plan.logical.nodes import (
     Aggregate,
+    Assign,
     Changes,
     DeadLetters,
     Dedup,
     Explode,
     Filter,
     FlatMap,
+    Late,
     LogicalNode,
     MapBatches,
     MapRows,
     Named,
     Node,
+    Partition,
     Peek,
     Process,
     Project,
@@ -38,6 +41,7 @@ from streamflow.plan.logical.windows import Final
 from streamflow.plan.rewrite import Graph, rewrite, topological
 
 Names: TypeAlias = frozenset[str]
+_BOUNDS = {"window_start", "window_end"}
 N = TypeVar("N", bound=LogicalNode)
 
 
@@ -59,7 +63,7 @@ def push_projection(graph: Graph) -> Graph:
                 return _narrow_read(node, wanted)
             case Project():
                 return _narrow_project(node, wanted)
-            case Filter() | WithEventTime() | Peek() | Changes() | Explode() | Dedup():
+            case Filter() | WithEventTime() | Peek() | Changes() | Explode() | Dedup() | Partition() | Assign():
                 return _narrow_through(node)
             case Union():
                 return _narrow_union(node, reads(original, wanted, frozenset(original.type.schema.names)))
@@ -101,8 +105,8 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
             return wanted | _columns(node.event_time, visible)
         case MapRows() | FlatMap():
             return _columns(node.function, visible)
-        case Explode():
-            return wanted | {node.column}
+        case Explode() | Assign() | Partition():
+            return (wanted & visible) | _of_its_own(node)
         case Process():
             return _columns(node.function.on_row, visible) | frozenset(node.keys)
         case Aggregate():
@@ -113,7 +117,7 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
             return wanted or frozenset(node.type.schema.names[:1])
         case Top():
             return visible | frozenset(node.keys) | {key.column for key in node.by} | _bound_column(node.window)
-        case Changes() | Peek() | MapBatches() | Write() | Dedup():
+        case Changes() | Peek() | MapBatches() | Late() | Write() | Dedup():
             return visible
         case Read() | DeadLetters():
             return frozenset()
@@ -121,6 +125,16 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
 
 def _columns(expr: Expr, visible: Names) -> Names:
     return columns_of(expr) | (visible if takes_all_columns(expr) else frozenset())
+
+
+def _of_its_own(node: Explode | Assign | Partition) -> Names:
+    match node:
+        case Explode():
+            return frozenset({node.column})
+        case Partition():
+            return frozenset(node.keys)
+        case Assign():
+            return frozenset()
 
 
 def _bound_column(window: object) -> Names:
@@ -158,7 +172,7 @@ def _narrow_union(node: Union, wanted: Names) -> Union:
 def _narrow_through(node: Node) -> Node:
     """A node that passes columns on: its type follows its input's."""
     (upstream,) = inputs(node)
-    have = set(upstream.type.schema.names)
+    have = set(upstream.type.schema.names) | (_BOUNDS if isinstance(node, Assign) else set())
     new = [f.name for f in node.type.schema if f.name in have or isinstance(node, Changes)]
     return _retyped(node, new)
 

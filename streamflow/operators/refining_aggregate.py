@@ -1,0 +1,147 @@
+"""Aggregates of windows that fire more than once: before their end, on time, and for late rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from streamflow.kernels.aggregate import AggregateSpec
+from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.windows import EndlessSlices, Slices, dropped_before, pairs
+from streamflow.operators.events import MAX_TIME, TIME, Batch, Watermark
+from streamflow.operators.firing import calendar_state
+from streamflow.operators.panes import NEVER, PENDING, AccumulatingPanes, DiscardingPanes, Pairs, Panes
+from streamflow.operators.preaggregate import COALESCED, Coalescer
+from streamflow.state.container import Container
+from streamflow.state.progress import Progress
+
+
+class RefiningAggregate:
+    """Rows in; keys, `window_start`, `window_end`, aggregates and `_time` = `window_end` - 1 us out.
+
+    A window fires for a key with every `early` rows before its end (None: not at all), when the watermark reaches its
+    end, and with every `late` rows after it; what is left when it is dropped, `lateness` after its end, is sent then.
+    `accumulate`: see `streamflow.operators.panes`.
+
+    A (row, window) pair is late, counted and left out iff the window's end + `lateness` is at or before the watermark
+    when the row arrives (rule 6). Results of late rows lie up to `lateness` below the watermark.
+
+    State: per window and key the partial aggregates and what was sent of them, and the watermark per key group.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        window: Slices,
+        aggregates: tuple[AggregateSpec, ...],
+        schema: pa.Schema,
+        *,
+        lateness: int,
+        early: int | None,
+        late: int,
+        accumulate: bool,
+    ) -> None:
+        self.lateness = lateness
+        self._window = window
+        self._early = early
+        self._limits = np.array([NEVER if early is None else early, late])
+        self._values = list(dict.fromkeys(name for spec in aggregates for name in spec.columns))
+        position = [] if isinstance(window, EndlessSlices) else [TIME]
+        used = [*keys, *self._values, *position] or schema.names[:1]
+        self._indices = [schema.get_field_index(name) for name in used]
+        self._key_count = len(keys)
+        self._held = Coalescer()
+        self._progress = Progress()
+        self._due: int | None = None
+        """The earliest time at which a window fires or is dropped; None: to be found out."""
+        key_fields = pa.schema([schema.field(key) for key in keys])
+        make = AccumulatingPanes if accumulate else DiscardingPanes
+        self._panes: Panes = make(key_fields, window, aggregates)
+        self.output_schema = self._panes.output_schema
+
+    @property
+    def late(self) -> int:
+        return self._progress.late
+
+    def on_batch(self, port: int, batch: Batch) -> Iterator[Batch | Watermark]:
+        columns = [batch.column(index) for index in self._indices]
+        first = self._window.windows_of(self._window.slice_of(self._lowest(columns))).start
+        end = self._window.window_bounds(first)[1]
+        if self._due is not None:
+            self._due = min(self._due, end)
+        self._held.add(columns)
+        late = end <= self._progress.watermark or not self._progress.settled
+        if late or self._early is not None or self._held.rows >= COALESCED:
+            yield from self.flush()
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Batch | Watermark]:
+        if watermark.time > self._progress.watermark:
+            if self._due is None or watermark.time >= self._due:
+                yield from self.flush()
+                yield from self._fire(watermark.time)
+            self._progress.advance(watermark.time)
+        yield watermark
+
+    def flush(self) -> Iterator[Batch | Watermark]:
+        if self._held.rows:
+            yield from self._absorb(self._held.drain())
+
+    def state(self) -> Mapping[str, Container]:
+        return {"windows": self._panes.table, "progress": self._progress, **calendar_state(self._window)}
+
+    def _lowest(self, columns: list[pa.Array]) -> int:
+        return 0 if isinstance(self._window, EndlessSlices) else int(raw_values(columns[-1]).min())
+
+    def _slices(self, columns: list[pa.Array]) -> Int64s:
+        if isinstance(self._window, EndlessSlices):
+            return np.zeros(len(columns[0]), np.int64)
+        return self._window.slice_ids(raw_values(columns[-1]))
+
+    def _absorb(self, columns: list[pa.Array]) -> Iterator[Batch]:
+        places, windows = pairs(self._window, self._slices(columns))
+        watermarks = self._progress.of_rows(columns[: self._key_count], len(columns[0]))
+        if places is not None:
+            watermarks = watermarks[places]
+        ends = self._window.ends(windows)
+        kept = np.flatnonzero(ends > dropped_before(watermarks, self.lateness))
+        self._progress.late += len(ends) - len(kept)
+        if len(kept) < len(ends):
+            places = kept if places is None else places[kept]
+            windows, ends, watermarks = windows[kept], ends[kept], watermarks[kept]
+        if not len(windows):
+            return
+        if places is not None:
+            taken = pa.array(places)
+            columns = [column.take(taken) for column in columns]
+        keys = columns[: self._key_count]
+        values = dict(zip(self._values, columns[self._key_count :], strict=False))
+        limits = self._limits[(ends <= watermarks).astype(np.int64)]
+        yield from self._panes.add(Pairs(windows, keys, values, limits))
+
+    def _fire(self, time: int) -> Iterator[Batch]:
+        """Send what is left of the windows that end by now, or are dropped now; drop these."""
+        table = self._panes.table
+        slots = np.arange(len(table))
+        numbers = table.windows()
+        closed, dropped = self._window.closed(time), self._window.closed(_dropped(time, self.lateness))
+        ended = numbers > self._window.closed(self._progress.watermark)
+        if not self._progress.settled:
+            ended = self._window.ends(numbers) > self._progress.of_rows(table.keys(slots), len(slots))
+        ended &= numbers <= closed
+        firing = (raw_values(table.get(PENDING, slots)) > 0) & (ended | (numbers <= dropped))
+        if firing.any():
+            slots = np.flatnonzero(firing)
+            yield from self._panes.fire(slots[np.argsort(numbers[slots], kind="stable")])
+        table.keep(numbers > dropped)
+        self._window.forget(dropped)
+        self._due = min((self._next(int(number), time) for number in np.unique(table.windows())), default=MAX_TIME)
+
+    def _next(self, window: int, time: int) -> int:
+        end = self._window.window_bounds(window)[1]
+        return end if end > time else min(end + self.lateness, MAX_TIME)
+
+
+def _dropped(time: int, lateness: int) -> int:
+    return int(dropped_before(np.array([time]), lateness)[0])

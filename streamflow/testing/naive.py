@@ -1,0 +1,124 @@
+"""What windows mean, a row at a time in plain Python: slow, and short enough to be read. An oracle for tests.
+
+DuckDB knows the batch answer, but not which rows are late, nor when a window fires. This says both, for rows and
+watermarks in the order in which one worker sees them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Bounds: TypeAlias = "tuple[int, int]"
+"""Start and end of a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row: its key, its event time, and what stands for it in results."""
+
+    key: Hashable
+    time: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """The watermark rises to `time`."""
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """A window fires for a key, with these values."""
+
+    key: Hashable
+    bounds: Bounds
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LateRow:
+    """A row came too late for this window."""
+
+    row: Row
+    bounds: Bounds
+
+
+@dataclass(slots=True)
+class _Window:
+    """Of one key: all values, and how many of them were sent."""
+
+    values: list[int] = field(default_factory=list)
+    sent: int = 0
+
+
+@dataclass
+class Windows:
+    """The windows of a step. `windows_of`: the bounds of the windows that hold a time.
+
+    `lateness`, `early`, `late`, `accumulate`: see `.window(..., allowed_lateness=)` and `sf.trigger`.
+
+    >>> def minutes(time: int) -> list[Bounds]:
+    ...     return [(time // 60 * 60, time // 60 * 60 + 60)]
+    >>> counted = Windows(minutes)
+    >>> counted.run([Row("a", 10, 1), Row("a", 70, 2), Watermark(60), Row("a", 59, 3), Watermark(120)])
+    >>> [(pane.bounds, pane.values) for pane in counted.panes], [late.row.value for late in counted.late_rows]
+    ([((0, 60), (1,)), ((60, 120), (2,))], [3])
+    """
+
+    windows_of: Callable[[int], list[Bounds]]
+    lateness: int = 0
+    early: int | None = None
+    late: int = 1
+    accumulate: bool = True
+    panes: list[Pane] = field(default_factory=list)
+    late_rows: list[LateRow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._watermark: int | None = None
+        self._open: dict[tuple[Hashable, Bounds], _Window] = defaultdict(_Window)
+
+    def run(self, events: Iterable[Row | Watermark]) -> None:
+        """Take these in. What fires is added to `panes`, what is late to `late_rows`."""
+        for event in events:
+            match event:
+                case Row():
+                    for bounds in self.windows_of(event.time):
+                        self._on_row(event, bounds)
+                case Watermark(time):
+                    self._on_watermark(time)
+
+    def _on_row(self, row: Row, bounds: Bounds) -> None:
+        if self._has_passed(bounds[1] + self.lateness):
+            self.late_rows.append(LateRow(row, bounds))
+            return
+        window = self._open[row.key, bounds]
+        window.values.append(row.value)
+        limit = self.late if self._has_passed(bounds[1]) else self.early
+        if limit is not None and len(window.values) - window.sent >= limit:
+            self._fire(row.key, bounds)
+
+    def _on_watermark(self, time: int) -> None:
+        before, self._watermark = self._watermark, time
+        for key, bounds in sorted(self._open, key=lambda item: item[1][1]):
+            on_time = bounds[1] <= time and (before is None or before < bounds[1])
+            dropped = bounds[1] + self.lateness <= time
+            if on_time or dropped:
+                self._fire(key, bounds)
+            if dropped:
+                del self._open[key, bounds]
+
+    def _fire(self, key: Hashable, bounds: Bounds) -> None:
+        """Nothing is sent twice: without new values there is no pane."""
+        window = self._open[key, bounds]
+        if window.sent < len(window.values):
+            values = window.values if self.accumulate else window.values[window.sent :]
+            self.panes.append(Pane(key, bounds, tuple(values)))
+            window.sent = len(window.values)
+
+    def _has_passed(self, time: int) -> bool:
+        return self._watermark is not None and time <= self._watermark

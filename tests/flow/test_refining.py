@@ -1,0 +1,192 @@
+"""Windows that fire more than once, and their late rows: what is built, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from streamflow_connectors import memory
+
+import streamflow as sf
+from streamflow import col
+from streamflow.errors import SchemaError, UserError
+from streamflow.plan.explain import explain
+from streamflow.plan.logical.nodes import Aggregate, Late
+from streamflow.plan.logical.windows import Global, Trigger
+
+SCHEMA = pa.schema({"at": pa.timestamp("us", "UTC"), "city": pa.string(), "fare": pa.float64()})
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def flow() -> sf.Flow:
+    return sf.Flow("rides")
+
+
+@pytest.fixture
+def rides(flow: sf.Flow) -> sf.Stream:
+    return flow.read("rides", memory.Source(SCHEMA.empty_table()), event_time="at")
+
+
+def by_city(rides: sf.Stream, **firing: Any) -> sf.Stream:
+    return rides.key_by("city").window(sf.tumbling("1h"), **firing).agg(rides=sf.count())
+
+
+def test_with_allowed_lateness_the_results_are_a_changelog_by_key_and_window(rides: sf.Stream) -> None:
+    node = by_city(rides, allowed_lateness="5s")._node
+    assert isinstance(node, Aggregate)
+    assert node.lateness == 5 * SECOND
+    assert node.type.changelog == ("city", "window_start", "window_end")
+    assert node.type.bounds == ()
+
+
+def test_panes_that_discard_are_append_only_and_never_final(rides: sf.Stream) -> None:
+    panes = by_city(rides, trigger=sf.trigger(early=10, accumulate=False))
+    assert panes._node.type.changelog is None
+    busiest = panes.key_by("window_end").agg(most=col("rides").max())
+    assert busiest._node.type.changelog == ("window_end",)
+    with pytest.raises(UserError, match="has no window"):
+        by_city(rides, trigger=sf.trigger(early=10, accumulate=False)).key_by("window_end").top(1, by="rides")
+
+
+def test_a_trigger_that_never_fires_twice_changes_nothing(rides: sf.Stream) -> None:
+    made, plain = by_city(rides, trigger=sf.trigger(late=5))._node, by_city(rides)._node
+    assert made.type == plain.type
+    assert isinstance(made, Aggregate)
+    assert made.trigger is None
+
+
+@pytest.mark.parametrize(("asked", "needed"), [(None, 5), ("2s", 5), ("9s", 9)])
+def test_a_window_waits_at_least_for_what_comes_late_from_upstream(
+    rides: sf.Stream, asked: str | None, needed: int
+) -> None:
+    first = by_city(rides, allowed_lateness="5s", trigger=sf.trigger(accumulate=False))
+    renamed = first.filter(col("rides") > 1).select("city", "rides").with_columns(double=col("rides") * 2)
+    second = renamed.union(renamed).window(sf.tumbling("1h"), allowed_lateness=asked).agg(n=sf.count())
+    node = second._node
+    assert isinstance(node, Aggregate)
+    assert node.lateness == needed * SECOND
+    assert node.type.lateness == (5 + int((asked or "0s")[0])) * SECOND
+    third = by_city(rides, allowed_lateness="3s").changes().window(sf.tumbling("1h")).agg(n=sf.count())._node
+    assert isinstance(third, Aggregate)
+    assert third.lateness == 3 * SECOND
+
+
+def test_a_new_event_time_makes_nothing_late(rides: sf.Stream) -> None:
+    panes = by_city(rides, allowed_lateness="5s", trigger=sf.trigger(accumulate=False))
+    again = panes.with_event_time("window_end").window(sf.tumbling("1h")).agg(n=sf.count())
+    assert again._node.type.changelog is None
+
+
+def test_a_global_window_needs_no_event_time_and_gives_none() -> None:
+    rows = sf.Flow("rows").read("rows", memory.Source(pa.table({"k": ["a"]})))
+    totals = rows.key_by("k").window(sf.global_window()).agg(n=sf.count())
+    assert totals.schema.names == ["k", "n"]
+    assert not totals._node.type.event_time
+    early = rows.window(sf.global_window(), trigger=sf.trigger(early=2)).agg(n=sf.count())
+    assert early._node.type.changelog == ()
+    assert isinstance(early._node, Aggregate)
+    assert early._node.window == Global()
+
+
+def test_windows_of_so_many_rows_have_no_bounds_and_no_event_time(rides: sf.Stream) -> None:
+    tens = rides.key_by("city").window(sf.count_window(10)).agg(mean=col("fare").mean())
+    assert tens.schema.names == ["city", "mean"]
+    assert not tens._node.type.event_time
+    untimed = sf.Flow("rows").read("rows", memory.Source(pa.table({"k": ["a"]})))
+    with pytest.raises(UserError, match="needs event time"):
+        untimed.window(sf.count_window(10))
+
+
+def test_late_rows_are_the_windows_rows_with_its_bounds(rides: sf.Stream) -> None:
+    late = by_city(rides.drop("fare"), allowed_lateness="5s").step("hourly").late()
+    assert late.schema.names == ["at", "city", "window_start", "window_end"]
+    assert isinstance(late._node, Late)
+    assert late._node.lateness == 5 * SECOND
+    assert not late._node.type.event_time
+    assert late._node.type.changelog is None
+
+
+def test_late_rows_can_be_all_that_is_read(flow: sf.Flow, rides: sf.Stream) -> None:
+    by_city(rides).late().write("late", memory.Sink())
+    given = [{"at": second * SECOND, "city": "a", "fare": 1.0} for second in (4000, 1)]
+    pieces = [piece for row in given for piece in (row, sf.testing.advance("0s"))]
+    results = sf.testing.run(flow, {"rides": pieces})
+    assert [row["window_end"].timestamp() for row in results["late"].to_pylist()] == [3600]
+
+
+REFUSED: dict[str, tuple[Callable[[sf.Stream], object], str]] = {
+    "a session that refines": (lambda rides: rides.window(sf.session("1m"), allowed_lateness="1s"), "sessions that"),
+    "a top that refines": (
+        lambda rides: rides.window(sf.tumbling("1m"), allowed_lateness="1s").top(1, by="fare"),
+        "top of windows that fire more than once",
+    ),
+    "a top of all": (lambda rides: rides.window(sf.global_window()).top(1, by="fare"), "top of a global window"),
+    "late for all": (lambda rides: rides.window(sf.global_window(), allowed_lateness="1s"), "no row is late"),
+    "late of no window": (lambda rides: rides.filter(col("fare") > 1).late(), "not the result of a window"),
+    "late of what is final": (
+        lambda rides: by_city(rides).key_by("window_end").agg(n=sf.count()).late(),
+        "not the result of a window",
+    ),
+    "late of one window": (lambda rides: rides.window(sf.global_window()).agg(n=sf.count()).late(), "can be late for"),
+    "a top of rows by number": (
+        lambda rides: rides.window(sf.count_window(3)).top(1, by="fare"),
+        "so many rows is not",
+    ),
+    "late for so many rows": (lambda rides: rides.window(sf.count_window(3), allowed_lateness="1s"), "no row is late"),
+    "so many rows, early": (lambda rides: rides.window(sf.count_window(3), trigger=sf.trigger(early=1)), "has them"),
+    "so many rows after late ones": (
+        lambda rides: by_city(rides, allowed_lateness="5s").changes().window(sf.count_window(3)),
+        "windows upstream send late results",
+    ),
+    "no rows": (lambda rides: sf.count_window(0), "is not a number of rows"),
+    "negative lateness": (lambda rides: rides.window(sf.tumbling("1m"), allowed_lateness="-1s"), "is negative"),
+    "no trigger": (lambda rides: rides.window(sf.tumbling("1m"), trigger=5), "not a trigger"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_not_there_is_refused(what: str, rides: sf.Stream) -> None:
+    build, message = REFUSED[what]
+    with pytest.raises(UserError, match=message):
+        build(rides)
+
+
+def test_a_session_behind_late_results_is_refused_with_the_reason(rides: sf.Stream) -> None:
+    panes = by_city(rides, allowed_lateness="5s", trigger=sf.trigger(accumulate=False))
+    with pytest.raises(UserError) as error:
+        panes.window(sf.session("1m"))
+    assert "upstream" in str(error.value.remedy)
+
+
+def test_late_rows_need_the_names_of_the_bounds(rides: sf.Stream) -> None:
+    windows = rides.with_columns(window_end=col("at")).window(sf.tumbling("1m"))
+    with pytest.raises(SchemaError, match="window_end"):
+        windows.agg(n=sf.count()).late()
+
+
+@pytest.mark.parametrize("rows", [0, -1, True, "5m", 1.5])
+def test_a_trigger_counts_rows(rows: Any) -> None:
+    with pytest.raises(UserError, match="is not a number of rows"):
+        sf.trigger(early=rows)
+    with pytest.raises(UserError, match="is not a number of rows"):
+        sf.trigger(late=rows)
+    assert sf.trigger(early=5, late=2) == Trigger(5, 2)
+
+
+def test_the_plan_says_when_windows_fire(flow: sf.Flow, rides: sf.Stream) -> None:
+    counts = by_city(rides, allowed_lateness="5s", trigger=sf.trigger(early=10, late=2)).step("counts")
+    counts.write("out", memory.Sink())
+    counts.late().write("late", memory.Sink())
+    text = explain(flow.graph(), name="rides", workers=2)
+    for part in (
+        "lateness    5s after its end a window is dropped",
+        "fires       early every 10 rows, late every 2 rows, accumulating",
+        "counts.late  rows late for results by city in windows of 1h",
+        "rows of a key together by city",
+        "rows late for tumbling 1h, allowed lateness 5s",
+        "state       windows (window table), progress",
+    ):
+        assert " ".join(part.split()) in " ".join(text.split())
