@@ -25,6 +25,7 @@ from streamflow.connect import (
     UserError,
     canonical_schema,
     cast_batch,
+    partitioned,
     reading,
     rows_without_columns,
     schema_of,
@@ -39,6 +40,7 @@ Compression: TypeAlias = Literal["zstd", "lz4"] | None
 Format: TypeAlias = Literal["file", "stream"]
 
 _START: Position = {"batch": 0, "row": 0}
+_SUFFIXES = (".arrow", ".arrows", ".feather", ".ipc")
 _MAGIC = b"ARROW1"
 """What a file of the file format starts with; a stream starts with a message."""
 _BATCH_ROWS = 1 << 16
@@ -54,6 +56,9 @@ class Source:
     dataclass, TypedDict or NamedTuple); without it those of the first file. Every file must have the columns; values
     of another type are cast, and one that does not fit is an error. Only the columns that a flow uses are read. A
     position is a record batch of the file and a row in it.
+
+    A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
+    files that end in `.arrow`, `.arrows`, `.feather` or `.ipc` are read; a glob reads what it matches.
     """
 
     _files: Files
@@ -64,7 +69,7 @@ class Source:
         self, path: Paths, schema: pa.Schema | type | None = None, *, filesystem: pafs.FileSystem | None = None
     ) -> None:
         declared = None if schema is None else canonical_schema(schema_of(schema))
-        set_fields(self, _files=Files.of(path, filesystem), _schema=declared, _columns=None)
+        set_fields(self, _files=Files.of(path, filesystem, _SUFFIXES), _schema=declared, _columns=None)
 
     def __repr__(self) -> str:
         columns = "" if self._columns is None else f", columns={list(self._columns)}"
@@ -91,10 +96,10 @@ class Source:
     def open(self, splits: Mapping[str, Position | None]) -> FileReader:
         schema = self.schema()
 
-        def open_file(name: str, position: Position) -> _ArrowRows:
-            return _ArrowRows(name, _opened(self._files, name), schema, position)
+        def open_rows(name: str, columns: pa.Schema, position: Position) -> _ArrowRows:
+            return _ArrowRows(name, _opened(self._files, name), columns, position)
 
-        return FileReader(splits, _START, open_file)
+        return FileReader(splits, _START, partitioned(self._files, schema, open_rows))
 
 
 def _opened(files: Files, name: str) -> pa.NativeFile:
@@ -202,6 +207,7 @@ class Sink:
     "zstd", "lz4" or None. `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")).
     `mode`: what happens if the folder is not empty: "error", "append", or "replace", which removes the old files of the
     same format once the first new ones are there.
+    `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
 
     _target: FileTarget
@@ -215,9 +221,10 @@ class Sink:
         compression: Compression = "lz4",
         roll: Roll = "256MB",
         mode: Mode = "error",
+        partition_by: str | Sequence[str] = (),
         filesystem: pafs.FileSystem | None = None,
     ) -> None:
-        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem, partition_by=partition_by)
         set_fields(self, _target=target, _format=ArrowFormat(format, compression))
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ from streamflow.connect.formats.lines import Compression, LineFormat
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
 
+_SUFFIXES = (".csv", ".tsv")
+
 
 @dataclass(frozen=True, init=False, repr=False)
 class Source:
@@ -42,6 +44,9 @@ class Source:
     TypedDict or NamedTuple), found by their names in the header, whatever else is there; with `header=False` all
     columns of the file in order. Only the columns that a flow uses are decoded. An unquoted empty value is null, and
     so are the unquoted `null_values`. A record that is malformed or does not fit is an error that names file and line.
+
+    A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
+    files that end in `.csv` or `.tsv` (and a compression's suffix) are read; a glob reads what it matches.
     """
 
     _files: Files
@@ -65,7 +70,7 @@ class Source:
         CsvDecoder(columns, None, delimiter, null_values)
         set_fields(
             self,
-            _files=Files.of(path, filesystem),
+            _files=Files.of(path, filesystem, _SUFFIXES),
             _schema=columns,
             _names=None if header else tuple(columns.names),
             _delimiter=delimiter,
@@ -92,9 +97,11 @@ class Source:
         return with_fields(self, _schema=pa.schema([self._schema.field(name) for name in columns]))
 
     def open(self, splits: Mapping[str, Position | None]) -> FileReader:
-        return line_reader(
-            self._files, splits, lambda: CsvDecoder(self._schema, self._names, self._delimiter, self._null_values)
-        )
+        def decoder(columns: pa.Schema, folders: Collection[str]) -> CsvDecoder:
+            names = None if self._names is None else [name for name in self._names if name not in folders]
+            return CsvDecoder(columns, names, self._delimiter, self._null_values)
+
+        return line_reader(self._files, splits, self._schema, decoder)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -104,6 +111,7 @@ class Sink:
     Strings are quoted; null is an unquoted empty value. `roll`: when a file is full, by size ("128MB") or by size and
     age (("128MB", "10m")). `mode`: what happens if the folder is not empty: "error", "append", or "replace", which
     removes the old `.csv` files once the first new ones are there.
+    `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
 
     _target: FileTarget
@@ -118,10 +126,11 @@ class Sink:
         compression: Compression = None,
         roll: Roll = "256MB",
         mode: Mode = "error",
+        partition_by: str | Sequence[str] = (),
         filesystem: pafs.FileSystem | None = None,
     ) -> None:
         _check(delimiter)
-        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem, partition_by=partition_by)
         set_fields(self, _target=target, _delimiter=delimiter, _compression=compression)
         self._format()
 
@@ -133,7 +142,7 @@ class Sink:
         return False
 
     def open(self, who: SinkContext) -> FileWriter:
-        CsvEncoder(who.schema, self._delimiter)
+        CsvEncoder(self._target.file_schema(who.schema), self._delimiter)
         return FileWriter(self._target, self._format(), who)
 
     def committer(self, job: str) -> FileCommitter:

@@ -32,6 +32,8 @@ from streamflow.connect.formats.lines import Compression, LineFormat
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
 
+_SUFFIXES = (".jsonl", ".ndjson", ".json")
+
 
 @dataclass(frozen=True, init=False, repr=False)
 class Source:
@@ -41,6 +43,10 @@ class Source:
     TypedDict or NamedTuple). A field that a line lacks is null, one that the schema lacks is ignored; only the columns
     that a flow uses are decoded. A line that is not an object, or holds a value of another type, is an error that
     names file and line.
+
+    A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
+    files that end in `.jsonl`, `.ndjson` or `.json` (and a compression's suffix) are read; a glob reads what it
+    matches.
     """
 
     _files: Files
@@ -49,7 +55,7 @@ class Source:
     def __init__(self, path: Paths, schema: pa.Schema | type, *, filesystem: pafs.FileSystem | None = None) -> None:
         columns = canonical_schema(schema_of(schema))
         JsonDecoder(columns)
-        set_fields(self, _files=Files.of(path, filesystem), _schema=columns)
+        set_fields(self, _files=Files.of(path, filesystem, _SUFFIXES), _schema=columns)
 
     def __repr__(self) -> str:
         return f"jsonl.Source({', '.join(self._files.paths)}, columns={self._schema.names})"
@@ -68,7 +74,7 @@ class Source:
         return with_fields(self, _schema=pa.schema([self._schema.field(name) for name in columns]))
 
     def open(self, splits: Mapping[str, Position | None]) -> FileReader:
-        return line_reader(self._files, splits, lambda: JsonDecoder(self._schema))
+        return line_reader(self._files, splits, self._schema, lambda columns, _: JsonDecoder(columns))
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -78,6 +84,7 @@ class Sink:
     `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
     folder is not empty: "error", "append", or "replace", which removes the old `.jsonl` files once the first new ones
     are there.
+    `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
 
     _target: FileTarget
@@ -90,9 +97,10 @@ class Sink:
         compression: Compression = None,
         roll: Roll = "256MB",
         mode: Mode = "error",
+        partition_by: str | Sequence[str] = (),
         filesystem: pafs.FileSystem | None = None,
     ) -> None:
-        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem, partition_by=partition_by)
         set_fields(self, _target=target, _format=LineFormat(".jsonl", compression, JsonEncoder))
 
     def __repr__(self) -> str:
@@ -103,7 +111,7 @@ class Sink:
         return False
 
     def open(self, who: SinkContext) -> FileWriter:
-        JsonEncoder(who.schema)
+        JsonEncoder(self._target.file_schema(who.schema))
         return FileWriter(self._target, self._format, who)
 
     def committer(self, job: str) -> FileCommitter:

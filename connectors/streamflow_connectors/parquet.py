@@ -27,6 +27,9 @@ from streamflow.connect import (
     canonical_schema,
     cast_array,
     cast_batch,
+    folder_values,
+    partition_value,
+    partitioned,
     reading,
     schema_of,
     set_fields,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 _START: Position = {"group": 0, "row": 0}
 Compression: TypeAlias = Literal["zstd", "snappy", "gzip", "lz4", "none"]
 
+_SUFFIXES = (".parquet", ".pq")
 _GROUP_ROWS = 1 << 18
 _GROUP_BYTES = 64 << 20
 """A row group is written when it has so many rows or holds so many bytes in memory."""
@@ -55,6 +59,10 @@ class Source:
     `path`: file, folder, glob, URI or a list of these. `schema`: columns and types to read as (a `pa.Schema`,
     dataclass, TypedDict or NamedTuple); without it those of the first file. Every file must have the columns; values
     of another type are cast, and one that does not fit is an error. A position is a row group and a row in it.
+    Pages that carry a checksum, as those of our sink do, are checked against it.
+
+    A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
+    files that end in `.parquet` or `.pq` are read; a glob reads what it matches.
     """
 
     _files: Files
@@ -68,7 +76,12 @@ class Source:
     ) -> None:
         declared = None if schema is None else canonical_schema(schema_of(schema))
         set_fields(
-            self, _files=Files.of(path, filesystem), _schema=declared, _columns=None, _filter_text="", _filter=None
+            self,
+            _files=Files.of(path, filesystem, _SUFFIXES),
+            _schema=declared,
+            _columns=None,
+            _filter_text="",
+            _filter=None,
         )
 
     def __repr__(self) -> str:
@@ -102,6 +115,13 @@ class Source:
         return with_fields(self, _schema=self._schema or self.schema(), _filter=both, _filter_text=str(both))
 
     def min_value(self, split: str, column: str) -> pa.Scalar | None:
+        whole = self._schema
+        if (
+            whole is not None
+            and column in whole.names
+            and column in (values := folder_values(self._files.below(split)))
+        ):
+            return partition_value(values[column], whole.field(column).type, split)
         with _opened(self._files, split) as file:
             return _smallest(file.metadata, column, file.schema_arrow)
 
@@ -115,7 +135,7 @@ class Source:
     def open(self, splits: Mapping[str, Position | None]) -> FileReader:
         schema = self.schema()
 
-        def open_file(name: str, position: Position) -> _ParquetRows:
+        def open_rows(name: str, schema: pa.Schema, position: Position) -> _ParquetRows:
             file = _opened(self._files, name)
             missing = [column for column in schema.names if column not in file.schema_arrow.names]
             if missing:
@@ -125,7 +145,7 @@ class Source:
                 )
             return _ParquetRows(name, file, self._groups(name, file), schema, position)
 
-        return FileReader(splits, _START, open_file)
+        return FileReader(splits, _START, partitioned(self._files, schema, open_rows))
 
     def _groups(self, name: str, file: pq.ParquetFile) -> list[int]:
         """The row groups that may hold rows which pass the filter."""
@@ -148,7 +168,12 @@ def _opened(files: Files, name: str) -> pq.ParquetFile:
 
     filesystem, path = files.locate(name)
     with reading(name):
-        return parquet.ParquetFile(path, filesystem=filesystem, pre_buffer=filesystem.type_name != "local")
+        return parquet.ParquetFile(
+            path,
+            filesystem=filesystem,
+            pre_buffer=filesystem.type_name != "local",
+            page_checksum_verification=True,
+        )
 
 
 def _smallest(metadata: pq.FileMetaData, column: str, schema: pa.Schema) -> pa.Scalar | None:
@@ -251,6 +276,7 @@ class Sink:
     `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
     folder is not empty: "error", "append", or "replace", which removes the old `.parquet` files once the first new
     ones are there.
+    `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
 
     _target: FileTarget
@@ -263,9 +289,10 @@ class Sink:
         compression: Compression = "zstd",
         roll: Roll = "256MB",
         mode: Mode = "error",
+        partition_by: str | Sequence[str] = (),
         filesystem: pafs.FileSystem | None = None,
     ) -> None:
-        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem, partition_by=partition_by)
         set_fields(self, _target=target, _format=ParquetFormat(compression))
 
     def __repr__(self) -> str:
@@ -305,7 +332,7 @@ class ParquetFormat:
     def encoder(self, stream: pa.NativeFile, schema: pa.Schema, roll_bytes: int | None) -> _RowGroups:
         from pyarrow import parquet
 
-        writer = parquet.ParquetWriter(stream, schema, compression=self.compression)
+        writer = parquet.ParquetWriter(stream, schema, compression=self.compression, write_page_checksum=True)
         return _RowGroups(writer, schema, min(_GROUP_BYTES, roll_bytes or _GROUP_BYTES))
 
 

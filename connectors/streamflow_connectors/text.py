@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class Source:
         return self._files.names()
 
     def open(self, splits: Mapping[str, Position | None]) -> FileReader:
-        return line_reader(self._files, splits, TextDecoder)
+        return line_reader(self._files, splits, SCHEMA, lambda *_: TextDecoder())
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -66,6 +66,7 @@ class Sink:
     `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
     folder is not empty: "error", "append", or "replace", which removes the old `.txt` files once the first new ones
     are there.
+    `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
 
     _target: FileTarget
@@ -78,9 +79,10 @@ class Sink:
         compression: Compression = None,
         roll: Roll = "256MB",
         mode: Mode = "error",
+        partition_by: str | Sequence[str] = (),
         filesystem: pafs.FileSystem | None = None,
     ) -> None:
-        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem)
+        target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem, partition_by=partition_by)
         set_fields(self, _target=target, _format=LineFormat(".txt", compression, TextEncoder))
 
     def __repr__(self) -> str:
@@ -91,7 +93,7 @@ class Sink:
         return False
 
     def open(self, who: SinkContext) -> FileWriter:
-        TextEncoder(who.schema)
+        TextEncoder(self._target.file_schema(who.schema))
         return FileWriter(self._target, self._format, who)
 
     def committer(self, job: str) -> FileCommitter:

@@ -8,6 +8,7 @@ from streamflow.connect.file_sink import Encoder, FileCommitter, FileFormat, Fil
 from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
 from streamflow.connect.frozen import set_fields, with_fields
 from streamflow.connect.lines import LineDecoder, line_reader
+from streamflow.connect.partitions import folder_values, partition_value, partitioned
 from streamflow.connect.registry import connector, connectors
 from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
@@ -85,9 +86,12 @@ __all__ = [
     "cast_batch",
     "connector",
     "connectors",
+    "folder_values",
     "line_reader",
     "parse_duration",
     "parse_size",
+    "partition_value",
+    "partitioned",
     "reading",
     "rows_without_columns",
     "schema_of",

@@ -2,10 +2,16 @@
 
 A writer stages files under `<folder>/_staging/<job>/`; `commit` moves them into the folder under names that hold step,
 worker, job, attempt and a number, so that no two writers ever mean the same file. Readers leave names with a first `_`
-out, so nobody sees a file before it is whole. A crash leaves staged files only, which `discard_unknown` removes.
+out, so nobody sees a file before it is whole. A crash leaves staged files only. Those of a job that is started again
+are removed by its next attempt (`discard_unknown`); those of a job that was killed and is never started again stay in
+`_staging/<job>/`, for nobody else can know that they will not be wanted: once no job writes to the folder, its
+`_staging` may be deleted by hand.
 
-Every `prepare` finishes the open file: what a checkpoint covers is then on disk, and nothing of it is left in the
-writer.
+Every `prepare` finishes the open files, however small: what a checkpoint covers is then on disk, and nothing of it is
+left in the writer. So the interval between checkpoints bounds how large files become.
+
+With `partition_by` rows go into folders called `key=value`, which the files of a folder are moved into when they are
+published; the columns are then in the path and not in the files.
 """
 
 from __future__ import annotations
@@ -18,10 +24,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from streamflow.connect.files import filesystem_of
+from streamflow.connect.partitions import file_schema, parts
 from streamflow.connect.sink import Committable, SinkContext
 from streamflow.connect.units import parse_duration, parse_size
 from streamflow.errors import Fatal, Retryable, StreamflowError, UserError
@@ -34,6 +42,8 @@ Roll: TypeAlias = "str | int | tuple[str | int, str | timedelta] | None"
 """When a file is full: a size ("128MB"), a size and an age (("128MB", "10m")), or None for never."""
 
 _STAGING = "_staging"
+_MOST_OPEN = 64
+"""Partitions whose files are open at once; one more finishes the file that was opened first."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (
     errno.EACCES,
@@ -91,6 +101,8 @@ class FileTarget:
     roll_bytes: int | None
     roll_microseconds: int | None
     filesystem: pafs.FileSystem | None = field(default=None, repr=False)
+    keys: tuple[str, ...] = ()
+    """The columns that rows are put into folders by."""
 
     @classmethod
     def of(
@@ -100,13 +112,24 @@ class FileTarget:
         mode: Mode = "error",
         roll: Roll = "256MB",
         filesystem: pafs.FileSystem | None = None,
+        partition_by: str | Sequence[str] = (),
     ) -> FileTarget:
         if mode not in ("error", "append", "replace"):
             raise UserError(f"mode={mode!r} is unknown", remedy='use "error", "append" or "replace"')
         size, age = roll if isinstance(roll, tuple) else (roll, None)
         roll_bytes = None if size is None else parse_size(size)
         roll_microseconds = None if age is None else parse_duration(age)
-        return cls(os.fspath(path), mode, roll_bytes, roll_microseconds, filesystem)
+        keys = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+        if len(set(keys)) < len(keys) or any(key.startswith(("_", ".")) for key in keys):
+            raise UserError(
+                f"partition_by={list(keys)} cannot name folders",
+                remedy="give each column once, and none whose name starts with _ or .: readers leave such folders out",
+            )
+        return cls(os.fspath(path), mode, roll_bytes, roll_microseconds, filesystem, keys)
+
+    def file_schema(self, schema: pa.Schema) -> pa.Schema:
+        """The columns of the files, when rows of `schema` are written. SchemaError where that is impossible."""
+        return file_schema(schema, self.keys) if self.keys else schema
 
     def folder(self) -> _Folder:
         filesystem, path, _ = filesystem_of(self.path, self.filesystem)
@@ -143,6 +166,23 @@ class _Folder:
         found = self.filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         names = [info.base_name for info in found if info.type == fs.FileType.File]
         return sorted(name for name in names if not name.startswith(("_", ".")))
+
+    def published(self, keys: Sequence[str]) -> list[str]:
+        """The files directly in the folder and in its partitions by `keys`, by their paths below it."""
+        from pyarrow import fs
+
+        names = self.files(self.path)
+        if not keys:
+            return names
+        starts = [f"{quote(key, safe='')}=" for key in keys]
+        found = self.filesystem.get_file_info(fs.FileSelector(self.path, allow_not_found=True, recursive=True))
+        for info in found:
+            inner = info.path[len(self.path) :].lstrip("/")
+            folders = inner.split("/")[:-1]
+            ours = len(folders) == len(keys) and all(map(str.startswith, folders, starts))
+            if ours and info.type == fs.FileType.File and not info.base_name.startswith(("_", ".")):
+                names.append(inner)
+        return sorted(names)
 
     def make_durable(self, path: str) -> None:
         """The file or folder survives a crash of the machine. Object stores keep what they accept."""
@@ -191,7 +231,9 @@ class FileWriter:
         self._folder = target.folder()
         self._stem = f"{re.sub(r'[^A-Za-z0-9_]+', '-', who.step).strip('-_') or 'out'}-w{who.worker}-{_short(who.job)}"
         self._count = 0
-        self._open: _OpenFile | None = None
+        self._schema = target.file_schema(who.schema)
+        self._open: dict[str, _OpenFile] = {}
+        """By the folder that they go to, "" without partitions; in the order in which they were opened."""
         self._finished: list[Committable] = []
         with writing(target.path):
             self._check_folder()
@@ -199,7 +241,7 @@ class FileWriter:
     def _check_folder(self) -> None:
         folder = self._folder
         if self._target.mode == "error":
-            others = [name for name in folder.files(folder.path) if not _is_of_job(name, self._who.job)]
+            others = [n for n in folder.published(self._target.keys) if not _is_of_job(n, self._who.job)]
             if others:
                 raise Fatal(
                     f"{folder.shown} is not empty: it holds {others[0]}",
@@ -209,20 +251,30 @@ class FileWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         with writing(self._target.path):
-            if self._open is None:
-                self._open = self._next_file()
-            self._open.write(batch)
-            if self._is_full(self._open):
-                self._finish_file(self._open)
+            if self._target.keys:
+                for folder, rows in parts(batch, self._target.keys, self._schema):
+                    self._write_to(folder, rows)
+            else:
+                self._write_to("", batch)
+
+    def _write_to(self, folder: str, rows: pa.RecordBatch) -> None:
+        file = self._open.get(folder)
+        if file is None:
+            if len(self._open) >= _MOST_OPEN:
+                self._finish_file(next(iter(self._open)))
+            file = self._open[folder] = self._next_file()
+        file.write(rows)
+        if self._is_full(file):
+            self._finish_file(folder)
 
     def flush(self) -> None:
         """Rows reach the staged file as its format allows; `prepare` makes them durable."""
 
     def prepare(self, checkpoint: int, *, final: bool) -> Sequence[Committable]:
-        """Finish the open file and hand over all finished ones, durably staged."""
+        """Finish the open files and hand over all finished ones, durably staged."""
         with writing(self._target.path):
-            if self._open is not None:
-                self._finish_file(self._open)
+            for folder in list(self._open):
+                self._finish_file(folder)
             if self._finished:
                 self._folder.make_durable(self._folder.staging(self._who.job))
         prepared, self._finished = self._finished, []
@@ -232,10 +284,10 @@ class FileWriter:
         """Removes what was written and not prepared; prepared files are the committer's."""
         staging = self._folder.staging(self._who.job)
         names = [str(committable["id"]) for committable in self._finished]
-        if self._open is not None:
-            names.append(self._open.name)
-            self._open.abandon()
-        self._open, self._finished = None, []
+        for file in self._open.values():
+            names.append(file.name)
+            file.abandon()
+        self._open, self._finished = {}, []
         for name in names:
             with suppress(OSError):
                 self._folder.filesystem.delete_file(f"{staging}/{name}")
@@ -248,7 +300,7 @@ class FileWriter:
         # Another worker may just have removed the empty staging folder.
         self._folder.filesystem.create_dir(self._folder.staging(self._who.job), recursive=True)
         raw = self._folder.filesystem.open_output_stream(path, compression=None)
-        return _OpenFile(name, path, raw, self._format, self._who, self._target.roll_bytes)
+        return _OpenFile(name, path, raw, self._format, self._who, self._schema, self._target.roll_bytes)
 
     def _is_full(self, file: _OpenFile) -> bool:
         size, age = self._target.roll_bytes, self._target.roll_microseconds
@@ -256,18 +308,27 @@ class FileWriter:
             return True
         return age is not None and (self._who.clock() - file.opened) * 1_000_000 >= age
 
-    def _finish_file(self, file: _OpenFile) -> None:
+    def _finish_file(self, folder: str) -> None:
+        file = self._open[folder]
         file.finish()
         self._folder.make_durable(file.path)
-        self._open = None
-        self._finished.append({"id": file.name, "rows": file.rows})
+        del self._open[folder]
+        finished: dict[str, int | str] = {"id": file.name, "rows": file.rows}
+        self._finished.append({**finished, "folder": folder} if folder else finished)
 
 
 class _OpenFile:
     """A staged file that takes rows."""
 
     def __init__(
-        self, name: str, path: str, raw: pa.NativeFile, format_: FileFormat, who: SinkContext, roll_bytes: int | None
+        self,
+        name: str,
+        path: str,
+        raw: pa.NativeFile,
+        format_: FileFormat,
+        who: SinkContext,
+        schema: pa.Schema,
+        roll_bytes: int | None,
     ) -> None:
         self.name = name
         self.path = path
@@ -275,7 +336,7 @@ class _OpenFile:
         self.opened = who.clock()
         self._raw = raw
         self._stream = raw if format_.codec is None else pa.CompressedOutputStream(raw, format_.codec)
-        self._encoder = format_.encoder(self._stream, who.schema, roll_bytes)
+        self._encoder = format_.encoder(self._stream, schema, roll_bytes)
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._encoder.write(batch)
@@ -312,17 +373,24 @@ class FileCommitter:
         folder = self.target.folder()
         with writing(self.target.path):
             for committable in committables:
-                self._publish(folder, str(committable["id"]))
+                self._publish(folder, str(committable["id"]), str(committable.get("folder", "")))
             if committables:
                 folder.make_durable(folder.path)
             if self.target.mode == "replace":
                 self._remove_replaced(folder)
         folder.remove_staging_if_empty(self.job)
 
-    def _publish(self, folder: _Folder, name: str) -> None:
-        staged, final = f"{folder.staging(self.job)}/{name}", folder.final(name)
+    def _publish(self, folder: _Folder, name: str, partition: str) -> None:
+        staged = f"{folder.staging(self.job)}/{name}"
+        final = folder.final(f"{partition}/{name}" if partition else name)
         if folder.exists(staged):
+            if partition:
+                folder.filesystem.create_dir(folder.final(partition), recursive=True)
             folder.filesystem.move(staged, final)
+            # The folder's own entry is in its parent, up to the target.
+            while partition:
+                folder.make_durable(folder.final(partition))
+                partition = partition.rpartition("/")[0]
         elif not folder.exists(final):
             raise Fatal(
                 f"{folder.shown}: the prepared file {name} is neither staged nor published: its rows are lost",
@@ -330,7 +398,7 @@ class FileCommitter:
             )
 
     def _remove_replaced(self, folder: _Folder) -> None:
-        for name in folder.files(folder.path):
+        for name in folder.published(self.target.keys):
             if name.endswith(self.suffix) and not _is_of_job(name, self.job):
                 folder.filesystem.delete_file(folder.final(name))
 

@@ -2,7 +2,8 @@
 
 A path is a file, a folder (all files below it), a glob (`*`, `?`, `[ab]`, `**` for any folders), or a `pyarrow.fs` URI
 of one of these (in which `?` starts the query), or a list of them. Below a folder and where a glob chooses, names that
-start with `_` or `.` are left out: they are other programs' notes and unfinished output. Every file is one split,
+start with `_` or `.` are left out: they are other programs' notes and unfinished output. Below a folder a format that
+has suffixes of its own leaves other files out, too; a glob says for itself what it means. Every file is one split,
 called by its path; the order is that of the names.
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Paths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 _WILD = re.compile(r"[*?\[]")
+_COMPRESSED = re.compile(r"\.(gz|zst|bz2|lz4)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,19 @@ class Files:
 
     paths: tuple[str, ...]
     filesystem: pafs.FileSystem | None = field(default=None, repr=False)
+    suffixes: tuple[str, ...] = ()
+    """Below a folder only names that end so (a compression's suffix may follow) are meant; without any, all."""
 
     @classmethod
-    def of(cls, paths: Paths, filesystem: pafs.FileSystem | None = None) -> Files:
+    def of(cls, paths: Paths, filesystem: pafs.FileSystem | None = None, suffixes: Sequence[str] = ()) -> Files:
         given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         if not given:
             raise UserError("a list of no paths names no files", remedy="give at least one file, folder, glob or URI")
-        return cls(tuple(os.fspath(path) for path in given), filesystem)
+        return cls(tuple(os.fspath(path) for path in given), filesystem, tuple(suffixes))
 
     def names(self) -> list[str]:
         """All files, sorted. Raises UserError where a path has none."""
-        return sorted({name for path in self.paths for name in _Root.of(path, self.filesystem).names()})
+        return sorted({name for path in self.paths for name in self._root(path).names()})
 
     def first(self) -> str:
         """The file that is asked for a schema."""
@@ -55,14 +59,25 @@ class Files:
 
     def locate(self, name: str) -> tuple[pafs.FileSystem, str]:
         """Where to open the file of this name, from `names()` of this or an equal object in any process."""
-        roots = [_Root.of(path, self.filesystem) for path in self.paths]
-        holding = [root for root in roots if root.holds(name)]
+        root = self._holding(name)
+        return root.filesystem, root.path + name[len(root.shown) :]
+
+    def below(self, name: str) -> str:
+        """The part of a file's name that was found: behind the folder that was given, or before the glob's first
+        wildcard.
+        """
+        return name[len(self._holding(name).shown) :].lstrip("/")
+
+    def _holding(self, name: str) -> _Root:
+        holding = [root for root in map(self._root, self.paths) if root.holds(name)]
         if not holding:
             raise Fatal(
                 f"{name!r} is not below {', '.join(self.paths)}", remedy="read the same paths that the job started with"
             )
-        root = max(holding, key=lambda root: len(root.shown))
-        return root.filesystem, root.path + name[len(root.shown) :]
+        return max(holding, key=lambda root: len(root.shown))
+
+    def _root(self, path: str) -> _Root:
+        return _Root.of(path, self.filesystem, self.suffixes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +88,10 @@ class _Root:
     path: str
     shown: str
     pattern: re.Pattern[str] | None
+    suffixes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, given: str, filesystem: pafs.FileSystem | None) -> _Root:
+    def of(cls, given: str, filesystem: pafs.FileSystem | None, suffixes: tuple[str, ...] = ()) -> _Root:
         filesystem, path, scheme = filesystem_of(given, filesystem)
         pattern = None
         wild = _WILD.search(path)
@@ -85,7 +101,7 @@ class _Root:
             path = folder or slash
         # Names in the working folder are written without "./".
         path = "" if path == "." else path
-        return cls(filesystem, path, scheme + path, pattern)
+        return cls(filesystem, path, scheme + path, pattern, suffixes)
 
     def holds(self, name: str) -> bool:
         return not self.shown or name == self.shown or name.startswith(self.shown.rstrip("/") + "/")
@@ -104,17 +120,22 @@ class _Root:
         paths = [entry.path.removeprefix("./") for entry in below if entry.type == fs.FileType.File]
         chosen = [name for name in (self.shown + path[len(self.path) :] for path in paths) if self._chooses(name)]
         if not chosen:
-            what = "no file" if self.pattern is None else "no file that the pattern matches"
-            raise UserError(
-                f"{shown} holds {what}", remedy="correct the path; names that start with _ or . are left out"
-            )
+            what, remedy = "no file", "correct the path; names that start with _ or . are left out"
+            if self.pattern is not None:
+                what = "no file that the pattern matches"
+            elif self.suffixes:
+                what = f"no file whose name ends in {' or '.join(self.suffixes)}"
+                remedy += '; for files of other names give a glob, as in "folder/*"'
+            raise UserError(f"{shown} holds {what}", remedy=remedy)
         return chosen
 
     def _chooses(self, name: str) -> bool:
         inner = name[len(self.shown) :].lstrip("/")
         if any(part.startswith(("_", ".")) for part in inner.split("/")):
             return False
-        return self.pattern is None or self.pattern.fullmatch(inner) is not None
+        if self.pattern is None:
+            return not self.suffixes or _COMPRESSED.sub("", inner).endswith(self.suffixes)
+        return self.pattern.fullmatch(inner) is not None
 
 
 def filesystem_of(given: str, filesystem: pafs.FileSystem | None) -> tuple[pafs.FileSystem, str, str]:

@@ -7,8 +7,9 @@ goes on without decoding what lies before, and does not depend on block sizes.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.connect.files import FileReader, Files, reading
+from streamflow.connect.partitions import folder_values, partitioned
 from streamflow.connect.source import BadRecord, Position
 from streamflow.errors import DataError
 
@@ -27,6 +29,8 @@ START: Position = {"byte": 0, "line": 0, "row": 0}
 _BLOCK = 1 << 18
 """Bytes decoded at once: small enough for the cache, large enough to make up for what a call of a parser costs."""
 _NEWLINE = ord("\n")
+_ROW = re.compile(r"\.? in row \d+$|\bRow #\d+: ")
+"""What parsers say about the place in a block: of a record that is decoded alone it says nothing."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -50,16 +54,22 @@ class LineDecoder(Protocol):
 
 Piece: TypeAlias = "pa.RecordBatch | BadRecord"
 
-OpenDecoder: TypeAlias = Callable[[], LineDecoder]
+OpenDecoder: TypeAlias = Callable[[pa.Schema, Collection[str]], LineDecoder]
 
 
-def line_reader(files: Files, splits: Mapping[str, Position | None], decoder: OpenDecoder) -> FileReader:
-    """A reader over files of lines; `.gz` and `.zst` files are decompressed. Each file has a decoder of its own."""
+def line_reader(
+    files: Files, splits: Mapping[str, Position | None], schema: pa.Schema, decoder: OpenDecoder
+) -> FileReader:
+    """A reader over files of lines; `.gz` and `.zst` files are decompressed. Each file has a decoder of its own.
 
-    def open_file(name: str, position: Position) -> LineRows:
-        return LineRows(name, open_bytes(files, name), decoder(), position)
+    `decoder(columns, folders)` makes it for the columns of `schema` that are in the file; `folders` are those that
+    folders on its path name.
+    """
 
-    return FileReader(splits, START, open_file)
+    def open_rows(name: str, columns: pa.Schema, position: Position) -> LineRows:
+        return LineRows(name, open_bytes(files, name), decoder(columns, folder_values(files.below(name))), position)
+
+    return FileReader(splits, START, partitioned(files, schema, open_rows))
 
 
 def open_bytes(files: Files, name: str) -> pa.NativeFile:
@@ -275,7 +285,7 @@ class LineRows:
                     yield from part(middle, last)
                 else:
                     line = block.line + block.content.count(b"\n", 0, borders[first]) + 1
-                    yield BadRecord(self._name, str(line), content.rstrip(b"\r\n"), str(error))
+                    yield BadRecord(self._name, str(line), content.rstrip(b"\r\n"), _ROW.sub("", str(error)))
             else:
                 if batch.num_rows:
                     yield batch

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
-from streamflow_connectors import text
+from streamflow_connectors import csv, jsonl, text
 
 from streamflow.connect import Fatal, Files, UserError
 
@@ -66,6 +66,25 @@ def test_a_list_is_read_in_the_order_of_names_without_repetition(tree: Path) -> 
         "sub/c.txt",
         "sub/deep/d.txt",
     ]
+
+
+def test_below_a_folder_a_format_reads_files_of_its_own_suffixes_only(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.JSONL", "c.csv", "d.jsonl.gz", "e.ndjson.zst", "README", "f.parquet", "sub/g.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    def names(*paths: Path) -> list[str]:
+        return [name[len(str(tmp_path)) + 1 :] for name in jsonl.Source(list(paths), pa.schema({})).splits()]
+
+    assert names(tmp_path) == ["a.jsonl", "d.jsonl.gz", "e.ndjson.zst", "sub/g.json"]
+    assert names(tmp_path / "*.csv", tmp_path / "README") == ["README", "c.csv"]
+    assert len(text.Source(tmp_path).splits()) == 8
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "x.txt").write_text("")
+    with pytest.raises(UserError, match=r"only holds no file whose name ends in \.csv or \.tsv") as raised:
+        csv.Source(tmp_path / "only", pa.schema({})).splits()
+    assert raised.value.remedy is not None
+    assert "glob" in raised.value.remedy
 
 
 @pytest.mark.parametrize(

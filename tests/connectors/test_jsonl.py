@@ -64,6 +64,14 @@ def test_a_malformed_line_names_file_and_line(
         read_all(jsonl.Source(tmp_path, AB))
 
 
+def test_an_error_does_not_speak_of_a_row_of_what_was_parsed_at_once(tmp_path: Path, read_all: ReadAll) -> None:
+    for line in ('{"a": 1', '{"a": "x"}', '{"a": 1, "a": 2}'):
+        (tmp_path / "x.jsonl").write_text('{"a": 1}\n' * 3 + line + "\n")
+        with pytest.raises(DataError, match=r"x\.jsonl:4: JSON parse error") as raised:
+            read_all(jsonl.Source(tmp_path, AB))
+        assert "row" not in str(raised.value).replace("a row", "")
+
+
 def test_nulls_within_strings_and_objects_are_not_mistaken(tmp_path: Path, read_all: ReadAll) -> None:
     (tmp_path / "x.jsonl").write_text('{"b": "} null {"}\n{"b": null}\n{"a": null, "b": "null"}\n')
     assert read_all(jsonl.Source(tmp_path, AB))["b"].to_pylist() == ["} null {", None, "null"]

@@ -173,6 +173,18 @@ def test_a_damaged_page_is_fatal_and_named(tmp_path: Path, read_all: ReadAll) ->
         read_all(parquet.Source(tmp_path))
 
 
+def test_a_flipped_bit_in_a_page_of_our_sink_is_found_by_its_checksum(
+    tmp_path: Path, read_all: ReadAll, write_all: WriteAll
+) -> None:
+    write_all(parquet.Sink(tmp_path / "out", compression="none"), pa.table({"s": [f"value {n}" for n in range(100)]}))
+    [path] = (tmp_path / "out").glob("*.parquet")
+    whole = path.read_bytes()
+    assert whole.count(b"value 42") == 1
+    path.write_bytes(whole.replace(b"value 42", b"value 43"))
+    with pytest.raises(Fatal, match=r"\.parquet is damaged.*CRC"):
+        read_all(parquet.Source(tmp_path / "out"))
+
+
 def test_it_reads_from_another_filesystem_of_pyarrow(numbers: Path, read_all: ReadAll) -> None:
     below = pafs.SubTreeFileSystem(str(numbers), pafs.LocalFileSystem())
     source = parquet.Source("*.parquet", filesystem=below)
