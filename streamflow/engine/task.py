@@ -24,7 +24,8 @@ from streamflow.errors import DataError, StepError, StreamflowError
 from streamflow.operators.base import Operator, Output
 from streamflow.operators.dead_letters import Rejected, letter, letters
 from streamflow.operators.events import MAX_TIME, Barrier, Batch, End, Event, Watermark
-from streamflow.operators.tolerant import salvage, tolerant
+from streamflow.operators.salvage import salvage
+from streamflow.operators.tolerant import tolerant
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
 from streamflow.state.container import Container, Snapshot
 from streamflow.state.rejections import Rejections

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,10 @@ from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.calendar import CalendarSlices
 from streamflow.kernels.sessions import row_ends
 from streamflow.kernels.windows import Slices
-from streamflow.operators.events import MAX_TIME, TIME_TYPE
+from streamflow.operators.base import Output
+from streamflow.operators.dead_letters import Rejected
+from streamflow.operators.events import MAX_TIME, TIME_TYPE, Batch
+from streamflow.operators.salvage import salvage
 from streamflow.state.calendar import CalendarBounds
 from streamflow.state.container import Container
 from streamflow.state.progress import Progress
@@ -65,6 +68,26 @@ def finished(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:
     except OverflowError as error:
         remedy = "cast the column to float64 or to a decimal before it is summed"
         raise DataError(str(error), remedy=remedy) from error
+
+
+def results(
+    columns: Sequence[pa.Array], make: Callable[[Sequence[pa.Array]], Batch], shown: pa.Schema
+) -> Iterator[Output]:
+    """The results of windows that `make` gives for rows of these columns, and those rejected for which it raises.
+
+    The first of the columns, as in `shown`, are what is to be seen of a result that cannot be made.
+    """
+    try:
+        yield make(columns)
+        return
+    except DataError:
+        rows = pa.RecordBatch.from_arrays([*columns], names=[str(place) for place in range(len(columns))])
+    for output in salvage(rows, lambda part: (make(part.columns),)):
+        if isinstance(output, Rejected):
+            known = pa.RecordBatch.from_arrays(output.rows.columns[: len(shown)], schema=shown)
+            yield Rejected(known, output.errors)
+        else:
+            yield output
 
 
 def calendar_state(window: Slices, name: str = "calendar") -> Mapping[str, Container]:

@@ -12,7 +12,7 @@ from streamflow.kernels.grouping import Groups, group
 from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
-from streamflow.operators.firing import WINDOW_FIELDS, finished, on_time, split_fired, times_of
+from streamflow.operators.firing import WINDOW_FIELDS, finished, on_time, results, split_fired, times_of
 from streamflow.operators.preaggregate import pick_key
 from streamflow.state.container import Container
 from streamflow.state.held_rows import empty_batch
@@ -59,8 +59,9 @@ class SessionAggregate:
             MIN_TIME  # no session ends before; MIN_TIME until the open ones, maybe restored, have been seen
         )
         self._progress = Progress()
-        results = [pa.field(spec.name, result_of(spec)) for spec in aggregates]
-        self.output_schema = pa.schema([*fields, *WINDOW_FIELDS, *results, pa.field(TIME, TIME_TYPE)])
+        made = [pa.field(spec.name, result_of(spec)) for spec in aggregates]
+        self._shown = pa.schema([*fields, *WINDOW_FIELDS])
+        self.output_schema = pa.schema([*self._shown, *made, pa.field(TIME, TIME_TYPE)])
 
     @property
     def late(self) -> int:
@@ -84,7 +85,10 @@ class SessionAggregate:
             self._open.append(kept)
             self._earliest = self._open.earliest()
             if fired.num_rows:
-                yield self._results(fired)
+                place = len(self._keys)
+                bounds = [times_of(raw_values(fired.column(place + i))) for i in range(2)]
+                columns = [*fired.columns[:place], *bounds, *fired.columns[place + 2 :]]
+                yield from results(columns, self._results, self._shown)
         yield watermark
 
     def flush(self) -> Iterable[Output]:
@@ -146,14 +150,14 @@ class SessionAggregate:
         columns = [*(pick_key(key, found.first) for key in keys), pa.array(found.starts), pa.array(found.ends), *parts]
         return pa.RecordBatch.from_arrays(columns, schema=self._open.schema)
 
-    def _results(self, sessions: pa.RecordBatch) -> Batch:
-        place = len(self._keys)
-        starts, ends = (raw_values(sessions.column(place + i)) for i in range(2))
-        columns = [*sessions.columns[:place], times_of(starts), times_of(ends)]
-        place += 2
+    def _results(self, columns: Sequence[pa.Array]) -> Batch:
+        """Of keys, bounds and parts."""
+        place = len(self._shown)
+        made = [*columns[:place]]
+        ends = raw_values(columns[place - 1])
         for spec in self._aggregates:
             stop = place + len(partial_fields(spec))
-            columns.append(finished(spec, sessions.columns[place:stop]))
+            made.append(finished(spec, columns[place:stop]))
             place = stop
-        columns.append(times_of(ends - 1))
-        return pa.RecordBatch.from_arrays(columns, schema=self.output_schema)
+        made.append(times_of(ends - 1))
+        return pa.RecordBatch.from_arrays(made, schema=self.output_schema)

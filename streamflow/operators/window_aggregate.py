@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from streamflow.errors import DataError
-from streamflow.kernels.aggregate import AggregateSpec, finish, result_of
-from streamflow.kernels.arrays import Int64s
+from streamflow.kernels.aggregate import AggregateSpec, result_of
+from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
-from streamflow.operators.firing import calendar_state
+from streamflow.operators.firing import calendar_state, finished, results
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
 from streamflow.operators.slice_partials import SlicePartials
 from streamflow.state.container import Container
@@ -57,6 +56,8 @@ class WindowAggregate:
         fields = [self._layout.schema.field(key) for key in keys]
         if not isinstance(window, FinalBound):
             fields += [pa.field("window_start", TIME_TYPE), pa.field("window_end", TIME_TYPE)]
+        self._shown = pa.schema(fields)
+        """What is to be seen of a result that cannot be made: its keys and window."""
         fields += [pa.field(spec.name, result_of(spec)) for spec in aggregates]
         self.output_schema = pa.schema([*fields, pa.field(TIME, TIME_TYPE)])
 
@@ -163,20 +164,20 @@ class WindowAggregate:
             merged = self._layout.merge(columns, which if len(fired) > 1 else 0)
             which, columns = merged.slices, merged.columns
         if len(fired) == 1:
-            yield self._result(np.full(len(which), starts[0]), np.full(len(which), ends[0]), columns)
+            of_rows = [np.full(len(which), bound[0]) for bound in (starts, ends)]
         else:
-            yield self._result(starts.take(which), ends.take(which), columns)
+            of_rows = [starts.take(which), ends.take(which)]
+        place = len(self._layout.keys)
+        columns = [*columns[:place], *map(_times, of_rows), *columns[place:]]
+        yield from results(columns, self._result, self._shown)
 
-    def _result(self, starts: Int64s, ends: Int64s, columns: list[pa.Array]) -> Batch:
-        arrays = columns[: len(self._layout.keys)]
-        if not isinstance(self._window, FinalBound):
-            arrays += [_times(starts), _times(ends)]
-        try:
-            arrays += [finish(spec, parts) for spec, parts in self._layout.parts(columns)]
-        except OverflowError as error:
-            raise DataError(
-                str(error), remedy="cast the column to float64 or to a decimal before it is summed"
-            ) from error
+    def _result(self, columns: Sequence[pa.Array]) -> Batch:
+        """Of keys, bounds and parts."""
+        place = len(self._layout.keys)
+        arrays = [*columns[: len(self._shown)]]
+        parts = [*columns[:place], *columns[place + 2 :]]
+        arrays += [finished(spec, own) for spec, own in self._layout.parts(parts)]
+        ends = raw_values(columns[place + 1])
         return pa.RecordBatch.from_arrays([*arrays, _times(ends - 1)], schema=self.output_schema)
 
 

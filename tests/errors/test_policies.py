@@ -410,3 +410,74 @@ def test_an_unknown_policy_is_refused() -> None:
         sf.Flow("f", on_error="ignore")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="max_errors"):
         sf.Flow("f", max_errors=-1)
+
+
+# -- results that cannot be made
+
+AMOUNTS = pa.table(
+    {
+        "k": ["a", "a", "b", "b", "c", "c"],
+        "at": pa.array([1_000_000, 2_000_000] * 3, pa.timestamp("us", "UTC")),
+        "x": pa.array([2**62, 2**62, 1, 2, -(2**62), -(2**62) - 1], pa.int64()),
+    }
+)
+WINDOWS = {"tumbling": sf.tumbling("10s"), "session": sf.session("5s")}
+
+
+def sums(window: str, policy: Any) -> sf.Flow:
+    flow = sf.Flow("f")
+    rows = flow.read("rows", memory.Source(AMOUNTS, splits=2), event_time="at")
+    by_key = rows.key_by("k").window(WINDOWS[window]).agg(total=col("x").sum())
+    by_key.step("sums", on_error=policy).write("out", memory.Sink())
+    if policy == "dead_letter":
+        flow.dead_letters().write("dead", memory.Sink())
+    return flow
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_sum_that_overflows_when_its_window_fires_is_a_dead_letter(window: str, workers: int) -> None:
+    with pytest.raises(DataError) as error:
+        sf.testing.run(sums(window, "fail"), workers=workers)
+    assert error.value.step == "sums"
+    results = sf.testing.run(sums(window, "skip"), workers=workers, crashes=1)
+    assert results["out"].select(["k", "total"]).to_pylist() == [{"k": "b", "total": 3}]
+    assert results.skipped == {"sums": 2}
+    results = sf.testing.run(sums(window, "dead_letter"), workers=workers, crashes=1)
+    assert results["out"].select(["k", "total"]).to_pylist() == [{"k": "b", "total": 3}]
+    dead = [json.loads(row["payload"]) for row in results["dead"].to_pylist()]
+    assert sorted(row["k"] for row in dead) == ["a", "c"]
+    assert set(dead[0]) == {"k", "window_start", "window_end"}
+
+
+def test_a_sum_over_results_of_windows_too() -> None:
+    flow = sf.Flow("f", on_error="skip")
+    rows = flow.read("rows", memory.Source(AMOUNTS), event_time="at")
+    tops = rows.key_by("k").window(sf.tumbling("1s")).agg(x=col("x").max())
+    tops.key_by("k", day=col("window_end").dt.truncate("1d"), window_end="window_end").agg(
+        total=col("x").sum() * 2
+    ).step("totals").write("out", memory.Sink())
+    results = sf.testing.run(flow, workers=2)
+    assert sorted(results["out"]["total"].to_pylist()) == [-(2**63), 2, 4]
+    assert results.skipped == {"totals": 3}
+
+
+def test_a_keyed_function_cannot_be_told_to_go_on() -> None:
+    class Total(sf.KeyedFunction):
+        total = sf.cell(int, default=0)
+
+        def on_row(self, n: int) -> Inverse:
+            self.total += n
+            return Inverse(n, 1 / n)
+
+    def flow(**options: Any) -> sf.Flow:
+        flow = sf.Flow("f", on_error="skip")
+        rows = flow.read("rows", memory.Source(ROWS)).key_by("s")
+        rows.process(Total(), ordered=False).step("totals", **options).write("out", memory.Sink())
+        return flow
+
+    with pytest.raises(UserError, match="on_error='skip' of a keyed function") as error:
+        flow(on_error="skip").graph()
+    assert error.value.step == "totals"
+    with pytest.raises(DataError, match="ZeroDivisionError"):
+        sf.testing.run(flow())

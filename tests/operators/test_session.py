@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.operators import session
 from streamflow.operators.base import Output
+from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE, Watermark
 from streamflow.operators.session import SessionAggregate
 
@@ -228,11 +228,15 @@ def test_a_row_between_two_open_sessions_bridges_them() -> None:
     assert results(list(sessions.on_watermark(Watermark(28)))) == [("a", 1, 0, 28, 3, 7, 4, 27)]
 
 
-def test_a_sum_that_overflows_is_an_error_with_a_remedy() -> None:
+def test_a_sum_that_overflows_is_rejected_with_a_remedy() -> None:
     sessions = step()
-    list(sessions.on_batch(0, batch([("a", 1, 2**63 - 1, 0), ("a", 1, 1, 5)])))
-    with pytest.raises(DataError, match="remedy: cast the column"):
-        list(sessions.on_watermark(Watermark(MAX_TIME)))
+    list(sessions.on_batch(0, batch([("a", 1, 2**63 - 1, 0), ("a", 1, 1, 5), ("b", 1, 1, 5)])))
+    made, rejected, _ = sessions.on_watermark(Watermark(MAX_TIME))
+    assert isinstance(made, pa.RecordBatch)
+    assert made.num_rows == 1
+    assert isinstance(rejected, Rejected)
+    assert rejected.rows.column(0).to_pylist() == ["a"]
+    assert "remedy: cast the column" in str(rejected.errors[0])
 
 
 def test_without_keys_all_rows_share_sessions() -> None:

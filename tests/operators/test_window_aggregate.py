@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE, Watermark
 from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
 from streamflow.state.container import Snapshot
@@ -313,13 +313,15 @@ def test_windows_that_fire_at_once_share_a_batch_in_the_order_of_their_ends() ->
     assert watermark == Watermark(40)
 
 
-def test_a_sum_that_does_not_fit_is_a_data_error_that_says_what_to_do() -> None:
+def test_a_sum_that_does_not_fit_is_rejected_with_its_window() -> None:
     schema = pa.schema({"x": pa.int64(), "_time": TIME_TYPE})
     operator = WindowAggregate((), SlidingSlices(10, 10), (AggregateSpec("sum", "x", pa.int64(), "total"),), schema)
     times = pa.array([1, 2], pa.int64()).view(TIME_TYPE)
     list(operator.on_batch(0, pa.RecordBatch.from_arrays([pa.array([2**63 - 1, 1]), times], schema=schema)))
-    with pytest.raises(DataError, match="the sum 'total' does not fit int64"):
-        list(operator.on_watermark(Watermark(MAX_TIME)))
+    rejected, _ = operator.on_watermark(Watermark(MAX_TIME))
+    assert isinstance(rejected, Rejected)
+    assert rejected.rows.schema.names == ["window_start", "window_end"]
+    assert rejected.errors[0].message == "the sum 'total' does not fit int64"
 
 
 def test_results_of_windows_are_aggregated_by_their_bound_and_sent_once() -> None:
