@@ -30,6 +30,9 @@ if __name__ == "__main__":
     sf.main(build)
 """
 
+_ENV = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""An installed package has its bytecode: the first of the processes may write it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -61,7 +64,5 @@ def _inside(statement: str) -> float:
 
 def _run(code: str) -> tuple[float, str]:
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=dict(os.environ)
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=_ENV)
     return time.perf_counter() - start, done.stdout

@@ -90,11 +90,12 @@ def least_and_greatest(column: pa.Array) -> tuple[int, int]:
     >>> least_and_greatest(pa.array([3, 1, 2]))
     (1, 3)
     """
-    known, found = _last_asked[0]
-    if not _is_same(known, column):
-        values = raw_values(column)
-        found = int(values.min()), int(values.max())
-        _last_asked[0] = (column, found)
+    for known, found in _last_asked:
+        if _is_same(known, column):
+            return found
+    values = raw_values(column)
+    found = int(values.min()), int(values.max())
+    _last_asked[:] = [(column, found)]
     return found
 
 
@@ -108,5 +109,5 @@ def _is_same(one: pa.Array, other: pa.Array) -> bool:
     )
 
 
-_last_asked: list[tuple[pa.Array, tuple[int, int]]] = [(pa.array([0]), (0, 0))]
-"""One entry, replaced as a whole, so that threads may ask at once; while the array is in it its memory stays."""
+_last_asked: list[tuple[pa.Array, tuple[int, int]]] = []
+"""At most one entry, replaced as a whole, so that threads may ask at once. While it holds an array its memory stays."""
