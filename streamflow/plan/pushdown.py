@@ -63,7 +63,11 @@ def _weaker(expr: Expr, schema: pa.Schema) -> pc.Expression | None:
 
 
 def _comparison(function: str, name: str, literal: Literal) -> pc.Expression | None:
-    """Arrow's comparisons with NaN are false, where ours put NaN above all numbers (rule 16)."""
+    """Arrow's comparisons with NaN are false, where ours put NaN above all numbers (rule 16).
+
+    What NaN passes is therefore not pushed: statistics leave NaN out, and a group of nulls and NaN would be skipped even
+    for `x > 1 or x is NaN`.
+    """
     if literal.value is None or literal.value != literal.value or literal.type is None:
         return None
     if (
@@ -72,7 +76,6 @@ def _comparison(function: str, name: str, literal: Literal) -> pc.Expression | N
         and literal.type != pa.timestamp("us", "UTC")
     ):
         return None
-    plain = _COMPARISONS[function](pc.field(name), pc.scalar(pa.scalar(literal.value, literal.type)))
     if pt.is_floating(literal.type) and function in ("gt", "ge", "ne"):
-        return plain | pc.field(name).is_nan()
-    return plain
+        return None
+    return _COMPARISONS[function](pc.field(name), pc.scalar(pa.scalar(literal.value, literal.type)))

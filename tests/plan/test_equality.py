@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from streamflow_connectors import memory, parquet
 
@@ -106,6 +106,12 @@ def folder() -> Iterator[Path]:
 
 
 @settings(max_examples=60, deadline=None)
+@example(
+    rows=[(None, None, None, None, 0), (None, None, None, None, 0), (None, None, math.nan, None, 0)] * 2,
+    shape=0,
+    chosen=[col("f") != 2.0],
+    group=3,
+)  # a row group of nulls and NaN has no statistics
 @given(
     rows=st.lists(ROW, max_size=30),
     shape=st.integers(0, 5),
