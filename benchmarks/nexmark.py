@@ -17,6 +17,7 @@ from streamflow.connect.sink import SinkContext
 from streamflow.kernels.arrays import raw_values
 from streamflow.operators.base import Operator
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Watermark
+from streamflow.plan.logical.windows import BoundedOutOfOrderness
 from streamflow.plan.physical import Run, SplitTimes
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
@@ -160,6 +161,8 @@ def _bare(query: Query, batches: Sequence[pa.RecordBatch]) -> Callable[[], objec
     graph = place(optimise(query.flow(memory.Source(batches), CountingSink()).graph()), name=query.name)
     (read,) = graph.reads().values()
     (times,) = (node.work for node in graph.nodes if isinstance(node.work, SplitTimes))
+    assert isinstance(times.strategy, BoundedOutOfOrderness)
+    bound = times.strategy.bound
     batches = [batch.select(read.schema.names) for batch in batches]
 
     def loop() -> int:
@@ -169,7 +172,7 @@ def _bare(query: Query, batches: Sequence[pa.RecordBatch]) -> Callable[[], objec
             event_times = times.evaluate(batch)
             rows += _push(chain, 0, batch.append_column(TIME, event_times))
             greatest = max(greatest, int(raw_values(event_times).max()))
-            rows += _push(chain, 0, Watermark(greatest - times.bound))
+            rows += _push(chain, 0, Watermark(greatest - bound))
         return rows + _push(chain, 0, Watermark(MAX_TIME))
 
     return loop

@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from streamflow.flow.windows import sliding as sliding
     from streamflow.flow.windows import trigger as trigger
     from streamflow.flow.windows import tumbling as tumbling
+    from streamflow.flow.windows import watermark_by as watermark_by
+    from streamflow.flow.windows import watermark_from as watermark_from
     from streamflow.plan.logical.contract import Aggregator as Aggregator
+    from streamflow.plan.logical.windows import WatermarkGenerator as WatermarkGenerator
     from streamflow.runners.local import main as main
     from streamflow.runners.local import run as run
 
@@ -57,6 +60,7 @@ _HOMES = {
     "KeyedFunction": "streamflow.flow.keyed_function",
     "KeyedStream": "streamflow.flow.grouped",
     "Stream": "streamflow.flow.stream",
+    "WatermarkGenerator": "streamflow.plan.logical.windows",
     "WindowedStream": "streamflow.flow.grouped",
     "aggregate": "streamflow.flow.expr_aggregates",
     "bounded_out_of_orderness": "streamflow.flow.windows",
@@ -84,6 +88,8 @@ _HOMES = {
     "timer": "streamflow.flow.keyed_function",
     "trigger": "streamflow.flow.windows",
     "tumbling": "streamflow.flow.windows",
+    "watermark_by": "streamflow.flow.windows",
+    "watermark_from": "streamflow.flow.windows",
     "when": "streamflow.flow.expr",
 }
 
@@ -94,6 +100,7 @@ __all__ = [
     "KeyedFunction",
     "KeyedStream",
     "Stream",
+    "WatermarkGenerator",
     "WindowedStream",
     "aggregate",
     "bounded_out_of_orderness",
@@ -122,6 +129,8 @@ __all__ = [
     "timer",
     "trigger",
     "tumbling",
+    "watermark_by",
+    "watermark_from",
     "when",
 ]
 

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from streamflow.engine.watermarks import SplitClock
 from streamflow.errors import DataError
-from streamflow.kernels.arrays import least_and_greatest
+from streamflow.kernels.arrays import least_and_greatest, raw_values
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch
+from streamflow.operators.marks import Marks
+from streamflow.plan.logical.windows import BoundedOutOfOrderness
+from streamflow.plan.physical import SplitTimes
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTime:
+    """How far a split has come in event time: part of its position (rule 27).
+
+    `watermark`: what rows or a generator said, beside the greatest event time; `state`: the generator's, JSON.
+    """
+
+    greatest: int
+    watermark: int = MIN_TIME
+    state: str | None = None
 
 
 class SplitEventTime:
-    """Adds the hidden column `_time` and feeds the read's `SplitClock`. One per (worker, node)."""
+    """Adds the hidden column `_time` and feeds the read's `SplitClock`. One per (worker, node).
 
-    def __init__(self, evaluate: Callable[[pa.RecordBatch], pa.Array], schema: pa.Schema, clock: SplitClock) -> None:
-        self._evaluate = evaluate
+    `splits`: those of the worker, each as it was in its snapshot, or None when it starts afresh.
+    """
+
+    def __init__(self, work: SplitTimes, schema: pa.Schema, splits: Mapping[str, SplitTime | None]) -> None:
+        self._evaluate = work.evaluate
+        self._marks = work.marks
+        self._marked = {name: (time.watermark, time.state) for name, time in splits.items() if time is not None}
         self._schema = schema
         self._replaces = schema.get_field_index(TIME)
-        self.clock = clock
+        self.clock = _restored_clock(work, splits)
 
     def on_rows(self, split: str, batch: Batch) -> Batch:
         """The batch with its event time; zero-copy where that equals a column.
@@ -40,6 +61,8 @@ class SplitEventTime:
                 f"an event time in a batch from split {split!r} is outside the range of int64 microseconds",
                 remedy="check the unit given to from_epoch",
             )
+        if self._marks is not None:
+            self._mark(self._marks, split, batch, times)
         self.clock.on_rows(split, greatest)
         if batch.num_columns == self._replaces:
             return batch.append_column(TIME, times)
@@ -47,22 +70,34 @@ class SplitEventTime:
         columns[self._replaces] = times
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
+    def _mark(self, marks: Marks, split: str, batch: Batch, times: pa.Array) -> None:
+        before, state = self._marked.get(split, (MIN_TIME, None))
+        time, state = marks.mark(batch, raw_values(times), state)
+        time = before if time is None else max(before, time)
+        self._marked[split] = time, state
+        self.clock.on_watermark(split, time)
+
+    def times(self) -> dict[str, SplitTime]:
+        """Of every split that has shown a row."""
+        return {
+            name: SplitTime(greatest, *self._marked.get(name, (MIN_TIME, None)))
+            for name, greatest in self.clock.greatest().items()
+        }
+
 
 def _show(batch: Batch, row: int) -> str:
     return repr(batch.slice(row, 1).to_pylist()[0])[:200]
 
 
-def restored_clock(
-    *,
-    bound: int,
-    idle: int | None,
-    splits: Mapping[str, int | None],
-    min_time: Callable[[str], int | None],
-) -> SplitClock:
-    """A clock over these splits, each with the greatest event time of its snapshot, or None when it starts afresh."""
+def _restored_clock(work: SplitTimes, splits: Mapping[str, SplitTime | None]) -> SplitClock:
     least: dict[str, int] = {}
     for name in splits:
-        known = min_time(name)
+        known = work.min_time(name)
         least[name] = MIN_TIME if known is None else known
-    greatest = {name: time for name, time in splits.items() if time is not None}
-    return SplitClock(bound=bound, idle=idle, least=least, greatest=greatest)
+    before = {name: time for name, time in splits.items() if time is not None}
+    greatest = {name: time.greatest for name, time in before.items()}
+    bound = work.strategy.bound if isinstance(work.strategy, BoundedOutOfOrderness) else None
+    clock = SplitClock(bound=bound, idle=work.strategy.idle, least=least, greatest=greatest)
+    for name, time in before.items():
+        clock.on_watermark(name, time.watermark)
+    return clock

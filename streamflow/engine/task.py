@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from streamflow.connect.source import BadRecord
 from streamflow.engine.exchange import Router
-from streamflow.engine.split_time import SplitEventTime, restored_clock
+from streamflow.engine.split_time import SplitEventTime, SplitTime
 from streamflow.engine.watermarks import Merger
 from streamflow.errors import DataError, StepError, StreamflowError
 from streamflow.operators.base import Operator, Output
@@ -119,7 +119,7 @@ class Task:
     """One stage on one worker.
 
     `splits`: for every read of the stage, the splits of this worker in the order in which they are opened; each maps a
-    node id of a `SplitTimes` to the greatest event time in its snapshot, where there is one.
+    step of a `SplitTimes` to what its snapshot holds, where there is one.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Task:
         stage: int,
         worker: int,
         *,
-        splits: Mapping[int, Mapping[str, Mapping[str, int]]] | None = None,
+        splits: Mapping[int, Mapping[str, Mapping[str, SplitTime]]] | None = None,
         wrap: Wrap | None = None,
     ) -> None:
         self._graph = graph
@@ -151,7 +151,7 @@ class Task:
 
     # -- construction
 
-    def _build(self, spec: PhysicalNode, splits: Mapping[int, Mapping[str, Mapping[str, int]]]) -> _Node:
+    def _build(self, spec: PhysicalNode, splits: Mapping[int, Mapping[str, Mapping[str, SplitTime]]]) -> _Node:
         node = _Node(spec)
         match spec.work:
             case Run(make):
@@ -159,8 +159,7 @@ class Task:
                 node.operator = operator if self._wrap is None else self._wrap(operator, spec)
             case SplitTimes() as work:
                 known = {name: times.get(spec.step) for name, times in splits.get(work.read, {}).items()}
-                clock = restored_clock(bound=work.bound, idle=work.idle, splits=known, min_time=work.min_time)
-                node.times = SplitEventTime(work.evaluate, spec.schema, clock)
+                node.times = SplitEventTime(work, spec.schema, known)
                 self._timed.setdefault(work.read, []).append((node, node.times))
             case Deliver(schema=schema):
                 node.columns = schema.names
@@ -228,13 +227,13 @@ class Task:
                 for name, container in node.operator.state().items():
                     yield f"{node.spec.step}/{name}", container
 
-    def split_times(self) -> dict[int, dict[str, dict[str, int]]]:
-        """The greatest event time by read, split, and step of each `SplitTimes`: part of the positions (rule 27)."""
-        found: dict[int, dict[str, dict[str, int]]] = {}
+    def split_times(self) -> dict[int, dict[str, dict[str, SplitTime]]]:
+        """How far each split has come by read, split, and step of each `SplitTimes`: part of positions (rule 27)."""
+        found: dict[int, dict[str, dict[str, SplitTime]]] = {}
         for node in self._nodes.values():
             if node.times is not None and isinstance(node.spec.work, SplitTimes):
                 per_split = found.setdefault(node.spec.work.read, {})
-                for split, time in node.times.clock.greatest().items():
+                for split, time in node.times.times().items():
                     per_split.setdefault(split, {})[node.spec.step] = time
         return found
 

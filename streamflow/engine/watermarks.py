@@ -87,19 +87,20 @@ class _Split:
     idle: bool = False
     ended: bool = False
 
-    def watermark(self, bound: int) -> int:
+    def watermark(self, bound: int | None) -> int:
         return max(self.least, self.seen(bound))
 
-    def seen(self, bound: int) -> int:
+    def seen(self, bound: int | None) -> int:
         """Without what was known before the split was opened."""
-        return max(self.forced, saturating_sub(self.greatest, bound))
+        return self.forced if bound is None else max(self.forced, saturating_sub(self.greatest, bound))
 
 
 class SplitClock:
     """The watermark of a read: the minimum over all its known splits, opened or not, that are neither idle nor ended.
 
-    `bound` and `idle` in microseconds. `least` gives for every known split a time that none of its rows lies below,
-    MIN_TIME when that is not known. Times are event times; `now` is the monotonic clock.
+    `bound` and `idle` in microseconds; without a bound event times say nothing, only `on_watermark` does. `least` gives
+    for every known split a time that none of its rows lies below, MIN_TIME when that is not known. Times are event
+    times; `now` is the monotonic clock.
 
     >>> clock = SplitClock(bound=5, idle=None, least={"a": MIN_TIME, "b": 100})
     >>> clock.on_rows("a", 50)
@@ -108,7 +109,12 @@ class SplitClock:
     """
 
     def __init__(
-        self, *, bound: int, idle: int | None, least: Mapping[str, int], greatest: Mapping[str, int] | None = None
+        self,
+        *,
+        bound: int | None,
+        idle: int | None,
+        least: Mapping[str, int],
+        greatest: Mapping[str, int] | None = None,
     ) -> None:
         self._bound = bound
         self._idle = idle
@@ -125,7 +131,7 @@ class SplitClock:
         state.idle = False
 
     def on_watermark(self, split: str, time: int) -> None:
-        """The reader itself knows how far the split has come."""
+        """The reader itself, or what the rows carry, says how far the split has come."""
         self._splits[split].forced = max(self._splits[split].forced, time)
 
     def on_quiet(self, splits: Iterable[str], now: int) -> None:

@@ -35,11 +35,14 @@ from streamflow.plan.logical.windows import (
     Count,
     Cumulative,
     Final,
+    FromColumn,
+    Generated,
     Global,
     Session,
     Sliding,
     Trigger,
     Tumbling,
+    WatermarkStrategy,
     Window,
 )
 
@@ -123,7 +126,7 @@ def _kept_key(key: tuple[str, ...], copies: dict[str, str]) -> tuple[str, ...]:
     return tuple(copies[name] for name in key)
 
 
-def event_time_checked(expr: Expr, kind: StreamType) -> None:
+def event_time_checked(expr: Expr, kind: StreamType, what: str = "an event time") -> None:
     """An event time is a timestamp."""
     type_ = row_type(expr, kind)
     if pt.is_timestamp(type_):
@@ -135,15 +138,17 @@ def event_time_checked(expr: Expr, kind: StreamType) -> None:
     elif pt.is_string(type_):
         remedy = f"read the text as a time: {shown}.str.to_datetime()"
     else:
-        remedy = "an event time is a timestamp: convert it with an expression"
+        remedy = f"{what} is a timestamp: convert it with an expression"
     raise SchemaError(f"{shown} is {type_}, not a timestamp", remedy=remedy)
 
 
-def watermark_or_default(watermark: BoundedOutOfOrderness | None) -> BoundedOutOfOrderness:
-    """Without a watermark strategy rows are taken to be in order, per split."""
+def watermark_or_default(watermark: WatermarkStrategy | None, kind: StreamType) -> WatermarkStrategy:
+    """The strategy for rows of this kind. Without one they are taken to be in order, per split."""
     if watermark is None:
         return BoundedOutOfOrderness(0)
-    if not isinstance(watermark, BoundedOutOfOrderness):
+    if isinstance(watermark, FromColumn):
+        event_time_checked(watermark.expr, kind, "a watermark")
+    elif not isinstance(watermark, BoundedOutOfOrderness | Generated):
         raise UserError(f"watermark={watermark!r} is no watermark", remedy='sf.bounded_out_of_orderness("5s")')
     return watermark
 

@@ -17,7 +17,7 @@ from streamflow.plan.logical.contract import DEAD_LETTERS, Source, canonical_sch
 from streamflow.plan.logical.names import named
 from streamflow.plan.logical.nodes import DeadLetters, Read, StreamType, Write
 from streamflow.plan.logical.policy import OnError, with_policies
-from streamflow.plan.logical.windows import BoundedOutOfOrderness
+from streamflow.plan.logical.windows import WatermarkStrategy
 
 
 @explains_calls
@@ -57,14 +57,15 @@ class Flow:
         source: Source,
         *,
         event_time: ColumnLike | None = None,
-        watermark: BoundedOutOfOrderness | None = None,
+        watermark: WatermarkStrategy | None = None,
         on_error: OnError | None = None,
     ) -> Stream:
         """The rows of a source, under a name of its own.
 
         `event_time`: a timestamp column or an expression; it becomes the rows' event time and stays through every
         step, whatever happens to the column. `watermark` says how far out of order a split's rows are; without one,
-        not at all (`bounded_out_of_orderness("0s")`): rows older than one before them in their split may be late.
+        not at all (`bounded_out_of_orderness("0s")`): rows older than one before them in their split may be late. Where
+        that is not what is known of them: `watermark_from`, `watermark_by`.
         `on_error`: what happens to a record that cannot be decoded, or has no event time, see `Flow`.
 
         Raises UserError or SchemaError: the name is taken, the column is missing or is no timestamp.
@@ -90,7 +91,7 @@ class Flow:
             if expr is not None:
                 event_time_checked(expr, kind)
                 kind = StreamType(schema, event_time=True)
-                watermark = watermark_or_default(watermark)
+                watermark = watermark_or_default(watermark, StreamType(schema))
             elif watermark is not None:
                 raise UserError(
                     "watermark= without event_time=", remedy='say which column is the time: event_time="date_time"'

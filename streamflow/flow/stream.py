@@ -45,7 +45,7 @@ from streamflow.plan.logical.nodes import (
 )
 from streamflow.plan.logical.policy import OnError
 from streamflow.plan.logical.rows import Record, record_schema
-from streamflow.plan.logical.windows import Assigner, BoundedOutOfOrderness, Trigger, Window
+from streamflow.plan.logical.windows import Assigner, Trigger, WatermarkStrategy, Window
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -297,7 +297,7 @@ class Stream:
                 self._ledger.take(other._end)
             return self._next(Union(type=kind, location=at, inputs=inputs), "union")
 
-    def with_event_time(self, time: ColumnLike, *, watermark: BoundedOutOfOrderness | None = None) -> Stream:
+    def with_event_time(self, time: ColumnLike, *, watermark: WatermarkStrategy | None = None) -> Stream:
         """The same rows with this event time. `watermark`: as in `Flow.read`.
 
         >>> rides.with_event_time("at", watermark=sf.bounded_out_of_orderness("1m")).schema.names
@@ -313,7 +313,7 @@ class Stream:
                 location=at,
                 input=self._node,
                 event_time=expr,
-                watermark=checked.watermark_or_default(watermark),
+                watermark=checked.watermark_or_default(watermark, kind),
             )
             return self._next(node, "with_event_time")
 

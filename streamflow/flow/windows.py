@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from streamflow.errors import UserError
 from streamflow.flow.calls import explained
+from streamflow.flow.expr import ColumnLike, to_node
 from streamflow.flow.location import Building
 from streamflow.plan.logical.contract import parse_duration
 from streamflow.plan.logical.windows import (
@@ -18,11 +19,14 @@ from streamflow.plan.logical.windows import (
     Calendar,
     Count,
     Cumulative,
+    FromColumn,
+    Generated,
     Global,
     Session,
     Sliding,
     Trigger,
     Tumbling,
+    WatermarkGenerator,
 )
 
 Duration: TypeAlias = "str | timedelta"
@@ -163,6 +167,45 @@ def monotonic(*, idle: Duration | None = None) -> BoundedOutOfOrderness:
     """
     with Building("monotonic"):
         return BoundedOutOfOrderness(0, None if idle is None else _positive("idle", idle))
+
+
+def watermark_from(column: ColumnLike, *, idle: Duration | None = None) -> FromColumn:
+    """The rows carry their watermark, as a column or an expression: a row that says 12:00 is the promise that behind it
+    no row of its split is older than 12:00.
+
+    A null says nothing, nor does a time before that of an earlier row.
+
+    >>> watermark_from("complete_until").idle is None
+    True
+    """
+    with Building("watermark_from"):
+        return FromColumn(to_node(column), None if idle is None else _positive("idle", idle))
+
+
+def watermark_by(generator: WatermarkGenerator, *, idle: Duration | None = None) -> Generated:
+    """A watermark of your own: an object with `on_batch(times, state)`, as `sf.WatermarkGenerator` describes it.
+
+    It is asked for every split by itself, and sees the event times of a whole batch as an array of numpy.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class SecondGreatest:
+    ...     "One row may be far ahead of all others: a watch that was set wrong."
+    ...     def on_batch(self, times, state):
+    ...         greatest = sorted([*(state or []), *times.tolist()])[-2:]
+    ...         return (greatest[0] if len(greatest) == 2 else None), greatest
+    >>> watermark_by(SecondGreatest()).generator
+    SecondGreatest()
+    """
+    with Building("watermark_by"):
+        if isinstance(generator, type):
+            name = generator.__name__
+            raise UserError(f"{name} is a class, not an object", remedy=f"sf.watermark_by({name}())")
+        if not callable(getattr(generator, "on_batch", None)):
+            raise UserError(
+                f"{generator!r} is no generator of watermarks: it has no on_batch", remedy="see sf.WatermarkGenerator"
+            )
+        return Generated(generator, None if idle is None else _positive("idle", idle))
 
 
 def _calendar(size: Duration, length: int, offset: int, tz: str) -> Calendar:

@@ -52,11 +52,14 @@ from streamflow.plan.logical.windows import (
     Count,
     Cumulative,
     Final,
+    FromColumn,
+    Generated,
     Global,
     Session,
     Sliding,
     Trigger,
     Tumbling,
+    WatermarkStrategy,
     Window,
 )
 from streamflow.plan.physical import Deliver, Edge, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
@@ -322,10 +325,16 @@ def _shifted(offset: int) -> str:
     return f", offset {duration(offset)}" if offset else ""
 
 
-def _watermark(strategy: BoundedOutOfOrderness) -> str:
-    behind = (
-        f"{duration(strategy.bound)} behind the greatest event time" if strategy.bound else "the greatest event time"
-    )
+def _watermark(strategy: WatermarkStrategy) -> str:
+    match strategy:
+        case BoundedOutOfOrderness(bound):
+            behind = f"{duration(bound)} behind the greatest event time" if bound else "the greatest event time"
+        case FromColumn(expr):
+            behind = f"{show(expr)} of the rows"
+        case Generated(generator):
+            behind = f"made by {type(generator).__name__}"
+        case other:
+            assert_never(other)
     return behind if strategy.idle is None else f"{behind}, a split is idle after {duration(strategy.idle)}"
 
 
@@ -337,8 +346,8 @@ def _physical_details(graph: PhysicalGraph, node: PhysicalNode) -> Iterator[tupl
     match node.work:
         case ReadSplits(source):
             yield "source", _connector(source)
-        case SplitTimes(bound=bound, idle=idle):
-            yield "watermark", f"{_watermark(BoundedOutOfOrderness(bound, idle))}, for each split of the read"
+        case SplitTimes(strategy=strategy):
+            yield "watermark", f"{_watermark(strategy)}, for each split of the read"
         case Deliver(sink, _, key):
             yield (
                 "sink",

@@ -17,7 +17,9 @@ from streamflow.connect.sink import Sink
 from streamflow.connect.source import Source
 from streamflow.errors import Location
 from streamflow.operators.base import Operator
+from streamflow.operators.marks import Marks
 from streamflow.plan.logical.policy import OnError
+from streamflow.plan.logical.windows import WatermarkStrategy
 
 DEFAULT_KEY_GROUPS = 128
 
@@ -35,13 +37,14 @@ class ReadSplits:
 class SplitTimes:
     """Adds `_time` and generates the watermark per split of the read `read` (a node id).
 
-    `min_time(source, split)`: a lower bound of the split's event times, in microseconds, or None (rule 2).
+    `marks`: what makes it, where that is not a bound.
+    `min_time(split)`: a lower bound of the split's event times, in microseconds, or None (rule 2).
     """
 
     read: int
     evaluate: Callable[[pa.RecordBatch], pa.Array]
-    bound: int
-    idle: int | None
+    strategy: WatermarkStrategy
+    marks: Marks | None
     min_time: Callable[[str], int | None]
 
 

@@ -22,6 +22,7 @@ from streamflow.operators.dedup import Dedup as DedupOperator
 from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.events import ORDER, TIME
 from streamflow.operators.late_rows import LateRows, PassOn
+from streamflow.operators.marks import ColumnMarks, GeneratorMarks, Marks
 from streamflow.operators.order import OrderByKeys, OrderCopies, OrderPort, order_type
 from streamflow.operators.process import Process as ProcessOperator
 from streamflow.operators.refining_aggregate import RefiningAggregate
@@ -70,15 +71,19 @@ from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.schema import physical_schema
 from streamflow.plan.logical.windows import (
     Assigned,
+    BoundedOutOfOrderness,
     Calendar,
     Count,
     Cumulative,
     Final,
+    FromColumn,
+    Generated,
     Global,
     Session,
     Sliding,
     Trigger,
     Tumbling,
+    WatermarkStrategy,
     Window,
 )
 from streamflow.plan.outline import trigger_text
@@ -256,6 +261,13 @@ class _Builder:
         evaluate = compile_expr(node.event_time, schema_in)
         label = f"event time {show(node.event_time)}"
         if not node.per_split:
+            if not isinstance(node.watermark, BoundedOutOfOrderness):
+                raise UserError(
+                    "a watermark that rows carry or a generator makes is a split's, and here no split is known",
+                    step=self._step_above([Edge(upstream)]),
+                    location=node.location,
+                    remedy="give it to the read, or write watermark=sf.bounded_out_of_orderness(...) here",
+                )
             if node.watermark.idle is not None:
                 raise UserError(
                     "idle= counts the time in which a split has nothing to read, and here no split is known",
@@ -269,9 +281,8 @@ class _Builder:
         while self.nodes[read].edges:
             read = self.nodes[read].edges[0].source
         source = node.input.source if isinstance(node.input, Read) else None
-        work = SplitTimes(
-            read, evaluate, node.watermark.bound, node.watermark.idle, _min_time(source, node.event_time, schema_in)
-        )
+        marks = _marks(node.watermark, schema_in)
+        work = SplitTimes(read, evaluate, node.watermark, marks, _min_time(source, node.event_time, schema_in))
         return self._add(node, f"{label}, watermark per split", schema, work, [Edge(upstream)])
 
     def _partition(self, node: Partition, upstream: int) -> int:
@@ -544,6 +555,16 @@ def _span(microseconds: int) -> str:
         if microseconds and microseconds % size == 0:
             return f"{microseconds // size}{unit}"
     return f"{microseconds}us"
+
+
+def _marks(strategy: WatermarkStrategy, schema: pa.Schema) -> Marks | None:
+    match strategy:
+        case FromColumn(expr):
+            return ColumnMarks(compile_expr(expr, schema))
+        case Generated(generator):
+            return GeneratorMarks(generator)
+        case BoundedOutOfOrderness():
+            return None
 
 
 def _min_time(source: Source | None, expr: Expr, schema: pa.Schema) -> Callable[[str], int | None]:

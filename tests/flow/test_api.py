@@ -23,6 +23,7 @@ def test_names_of_the_package() -> None:
         "KeyedFunction",
         "KeyedStream",
         "Stream",
+        "WatermarkGenerator",
         "WindowedStream",
         "aggregate",
         "bounded_out_of_orderness",
@@ -51,6 +52,8 @@ def test_names_of_the_package() -> None:
         "timer",
         "trigger",
         "tumbling",
+        "watermark_by",
+        "watermark_from",
         "when",
     ]
 

@@ -12,6 +12,7 @@ import pytest
 
 import streamflow as sf
 from streamflow import col
+from streamflow.engine.split_time import SplitTime
 from streamflow.engine.task import Task
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
@@ -137,7 +138,7 @@ def test_27_a_split_keeps_its_greatest_time_so_that_the_watermark_does_not_start
 
 def test_27_the_watermark_of_a_restored_split_starts_where_it_was(table: Table, flow: Flow) -> None:
     graph = place(optimise(flow(lambda rows: rows.window(sf.tumbling("10s")).agg(n=sf.count())).graph()), name="rule")
-    task = Task(graph, 0, 0, splits={0: {"a": {"rows": 100 * SECOND}}})
+    task = Task(graph, 0, 0, splits={0: {"a": {"rows": SplitTime(100 * SECOND)}}})
     task.on_rows(0, "a", table([("a", 1, 5)]).select(graph.nodes[0].schema.names).to_batches()[0])
     assert Watermark(100 * SECOND) in task.watermarks().values()
 
@@ -153,8 +154,8 @@ def test_27_positions_hold_the_greatest_event_time_of_each_split(table: Table) -
     job.run()
     assert job.checkpoint is not None
     assert {name: dict(state.times) for name, state in job.checkpoint.splits["rows"].items()} == {
-        "0": {"rows": 30},
-        "1": {"rows": 10},
+        "0": {"rows": SplitTime(30)},
+        "1": {"rows": SplitTime(10)},
     }
 
 

@@ -8,6 +8,7 @@ from streamflow_connectors import memory, parquet
 
 import streamflow as sf
 from streamflow.cluster.checkpoint import SplitState
+from streamflow.engine.split_time import SplitTime
 from streamflow.engine.task import Send, Task
 from streamflow.errors import Fatal
 from streamflow.operators.events import MAX_TIME, Watermark
@@ -34,7 +35,7 @@ def test_a_read_whose_splits_had_all_ended_before_a_restart_is_never_idle_but_at
     rows.window(sf.tumbling("1s")).agg(n=sf.count()).write("out", memory.Sink())
     graph = place(optimise(flow.graph()), name="restarted", workers=2)
     [read] = graph.reads()
-    splits = {name: SplitState(times={"rows": 7}, ended=True) for name in ("first", "second")}
+    splits = {name: SplitState(times={"rows": SplitTime(7)}, ended=True) for name in ("first", "second")}
     task = Task(graph, 0, 1, splits={read: {name: state.times for name, state in splits.items()}})
     opened = OpenRead(graph.nodes[read], task, splits)
     sent = [output.event for output in opened.start() if isinstance(output, Send)]

@@ -17,7 +17,7 @@ from streamflow.connect.source import Source
 from streamflow.errors import Location
 from streamflow.plan.logical.expr import Expr, RowFunction
 from streamflow.plan.logical.keyed import KeyedCalls
-from streamflow.plan.logical.windows import Assigner, BoundedOutOfOrderness, Final, Trigger, Window
+from streamflow.plan.logical.windows import Assigner, Final, Trigger, WatermarkStrategy, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class LogicalNode:
 class Read(LogicalNode):
     source: Source
     event_time: Expr | None = None
-    watermark: BoundedOutOfOrderness | None = None
+    watermark: WatermarkStrategy | None = None
     columns: tuple[str, ...] | None = None
     """The only columns that the plan needs; None is all. Set by a rule, never by the API."""
     predicate: Expr | None = None
@@ -144,7 +144,7 @@ class Union(LogicalNode):
 class WithEventTime(LogicalNode):
     input: Node
     event_time: Expr
-    watermark: BoundedOutOfOrderness
+    watermark: WatermarkStrategy
     per_split: bool = False
     """The watermark is generated per split of the one read upstream (rule 2). Set by a rule, never by the API."""
 

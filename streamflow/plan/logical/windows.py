@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from streamflow.plan.logical.expr import Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +118,40 @@ class BoundedOutOfOrderness:
 
     bound: int
     idle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FromColumn:
+    """The rows carry the watermark: behind a row no row of its split is below `expr` of it."""
+
+    expr: Expr
+    idle: int | None = None
+
+
+class WatermarkGenerator(Protocol):
+    """A watermark of the user's own, for each split by itself.
+
+    A frozen dataclass, so that equal flows are equal. It keeps nothing: what it is to remember of a split is `state`.
+    """
+
+    def on_batch(self, times: npt.NDArray[np.int64], state: Any) -> tuple[int | None, Any]:
+        """The watermark behind these rows of a split, and what to remember of the split.
+
+        `times`: their event times in microseconds, in the split's order, at least one. `state`: what the call before
+        gave for this split, None in the first; JSON (numbers, texts, lists, dicts with texts as keys), for it is part
+        of the split's position and comes back after a restart. The watermark is in microseconds, None where there is
+        nothing to say; it never goes back, so that a lower one than before says nothing either. Where batches are cut
+        means nothing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The watermark that a generator makes of a split's event times."""
+
+    generator: WatermarkGenerator
+    idle: int | None = None
+
+
+WatermarkStrategy: TypeAlias = "BoundedOutOfOrderness | FromColumn | Generated"

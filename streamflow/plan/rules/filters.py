@@ -10,6 +10,7 @@ from streamflow.operators.events import RESERVED
 from streamflow.plan.logical.expr import Call, Expr, columns_of, row_functions, substitute
 from streamflow.plan.logical.nodes import Filter, Node, Project, Read, WithEventTime
 from streamflow.plan.logical.policy import can_reject
+from streamflow.plan.logical.windows import BoundedOutOfOrderness
 from streamflow.plan.rewrite import Graph, consumers, rewrite, topological
 
 
@@ -60,7 +61,7 @@ def _descend(start: Filter, readers: dict[int, int]) -> tuple[Read, Expr] | None
                 mapping = {column.name: column.expr for column in node.columns}
                 predicates = [substitute(p, mapping) for p in predicates]
                 node = node.input
-            case WithEventTime():
+            case WithEventTime(watermark=BoundedOutOfOrderness()):  # other ones go by all rows
                 predicates = [p for p in predicates if not columns_of(p) & RESERVED]
                 node = node.input
             case Read() if isinstance(node.source, FilterableSource) and node.source.bounded:

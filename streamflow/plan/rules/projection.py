@@ -37,7 +37,7 @@ from streamflow.plan.logical.nodes import (
     inputs,
 )
 from streamflow.plan.logical.policy import can_reject
-from streamflow.plan.logical.windows import Final
+from streamflow.plan.logical.windows import Final, FromColumn
 from streamflow.plan.rewrite import Graph, rewrite, topological
 
 Names: TypeAlias = frozenset[str]
@@ -102,7 +102,9 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
             chosen = [c for c in node.columns if c.name in wanted] or list(node.columns[:1])
             return frozenset().union(*(_columns(c.expr, visible) for c in chosen))
         case WithEventTime():
-            return wanted | _columns(node.event_time, visible)
+            marks = node.watermark
+            carried = _columns(marks.expr, visible) if isinstance(marks, FromColumn) else frozenset()
+            return wanted | _columns(node.event_time, visible) | carried
         case MapRows() | FlatMap():
             return _columns(node.function, visible)
         case Explode() | Assign() | Partition():
