@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import pyarrow as pa
@@ -59,6 +60,9 @@ class Source:
 
     A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
     files that end in `.arrow`, `.arrows`, `.feather` or `.ipc` are read; a glob reads what it matches.
+
+    `follow`: how often to look for new files ("1s"), which are read as they appear, without end. They must appear whole
+    (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
     _files: Files
@@ -66,10 +70,15 @@ class Source:
     _columns: tuple[str, ...] | None
 
     def __init__(
-        self, path: Paths, schema: pa.Schema | type | None = None, *, filesystem: pafs.FileSystem | None = None
+        self,
+        path: Paths,
+        schema: pa.Schema | type | None = None,
+        *,
+        filesystem: pafs.FileSystem | None = None,
+        follow: str | timedelta | None = None,
     ) -> None:
         declared = None if schema is None else canonical_schema(schema_of(schema))
-        set_fields(self, _files=Files.of(path, filesystem, _SUFFIXES), _schema=declared, _columns=None)
+        set_fields(self, _files=Files.of(path, filesystem, _SUFFIXES, follow), _schema=declared, _columns=None)
 
     def __repr__(self) -> str:
         columns = "" if self._columns is None else f", columns={list(self._columns)}"
@@ -77,7 +86,11 @@ class Source:
 
     @property
     def bounded(self) -> bool:
-        return True
+        return self._files.follow is None
+
+    @property
+    def look_every(self) -> float | None:
+        return self._files.follow
 
     def schema(self) -> pa.Schema:
         whole = self._schema
@@ -99,7 +112,7 @@ class Source:
         def open_rows(name: str, columns: pa.Schema, position: Position) -> _ArrowRows:
             return _ArrowRows(name, _opened(self._files, name), columns, position)
 
-        return FileReader(splits, _START, partitioned(self._files, schema, open_rows))
+        return FileReader(splits, _START, partitioned(self._files, schema, open_rows), self._files.follow)
 
 
 def _opened(files: Files, name: str) -> pa.NativeFile:

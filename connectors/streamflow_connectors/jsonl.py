@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -47,22 +48,36 @@ class Source:
     A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
     files that end in `.jsonl`, `.ndjson` or `.json` (and a compression's suffix) are read; a glob reads what it
     matches.
+
+    `follow`: how often to look for new files ("1s"), which are read as they appear, without end. They must appear whole
+    (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
     _files: Files
     _schema: pa.Schema
 
-    def __init__(self, path: Paths, schema: pa.Schema | type, *, filesystem: pafs.FileSystem | None = None) -> None:
+    def __init__(
+        self,
+        path: Paths,
+        schema: pa.Schema | type,
+        *,
+        filesystem: pafs.FileSystem | None = None,
+        follow: str | timedelta | None = None,
+    ) -> None:
         columns = canonical_schema(schema_of(schema))
         JsonDecoder(columns)
-        set_fields(self, _files=Files.of(path, filesystem, _SUFFIXES), _schema=columns)
+        set_fields(self, _files=Files.of(path, filesystem, _SUFFIXES, follow), _schema=columns)
 
     def __repr__(self) -> str:
         return f"jsonl.Source({', '.join(self._files.paths)}, columns={self._schema.names})"
 
     @property
     def bounded(self) -> bool:
-        return True
+        return self._files.follow is None
+
+    @property
+    def look_every(self) -> float | None:
+        return self._files.follow
 
     def schema(self) -> pa.Schema:
         return self._schema

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import pyarrow as pa
@@ -63,6 +64,9 @@ class Source:
 
     A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
     files that end in `.parquet` or `.pq` are read; a glob reads what it matches.
+
+    `follow`: how often to look for new files ("1s"), which are read as they appear, without end. They must appear whole
+    (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
     _files: Files
@@ -72,12 +76,17 @@ class Source:
     _filter: pc.Expression | None = field(compare=False)
 
     def __init__(
-        self, path: Paths, schema: pa.Schema | type | None = None, *, filesystem: pafs.FileSystem | None = None
+        self,
+        path: Paths,
+        schema: pa.Schema | type | None = None,
+        *,
+        filesystem: pafs.FileSystem | None = None,
+        follow: str | timedelta | None = None,
     ) -> None:
         declared = None if schema is None else canonical_schema(schema_of(schema))
         set_fields(
             self,
-            _files=Files.of(path, filesystem, _SUFFIXES),
+            _files=Files.of(path, filesystem, _SUFFIXES, follow),
             _schema=declared,
             _columns=None,
             _filter_text="",
@@ -94,7 +103,11 @@ class Source:
 
     @property
     def bounded(self) -> bool:
-        return True
+        return self._files.follow is None
+
+    @property
+    def look_every(self) -> float | None:
+        return self._files.follow
 
     def schema(self) -> pa.Schema:
         whole = self._schema
@@ -126,6 +139,8 @@ class Source:
             return _smallest(file.metadata, column, file.schema_arrow)
 
     def row_count(self) -> int | None:
+        if not self.bounded:
+            return None
         count = 0
         for name in self._files.names():
             with _opened(self._files, name) as file:
@@ -145,7 +160,7 @@ class Source:
                 )
             return _ParquetRows(name, file, self._groups(name, file), schema, position)
 
-        return FileReader(splits, _START, partitioned(self._files, schema, open_rows))
+        return FileReader(splits, _START, partitioned(self._files, schema, open_rows), self._files.follow)
 
     def _groups(self, name: str, file: pq.ParquetFile) -> list[int]:
         """The row groups that may hold rows which pass the filter."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -35,19 +36,28 @@ class Source:
     """Reads lines of UTF-8, without their newlines (`\\n` or `\\r\\n`); `.gz` and `.zst` files are decompressed.
 
     `path`: file, folder, glob, URI or a list of these. A line that is not UTF-8 is an error that names file and line.
+
+    `follow`: how often to look for new files ("1s"), which are read as they appear, without end. They must appear whole
+    (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
     _files: Files
 
-    def __init__(self, path: Paths, *, filesystem: pafs.FileSystem | None = None) -> None:
-        set_fields(self, _files=Files.of(path, filesystem))
+    def __init__(
+        self, path: Paths, *, filesystem: pafs.FileSystem | None = None, follow: str | timedelta | None = None
+    ) -> None:
+        set_fields(self, _files=Files.of(path, filesystem, (), follow))
 
     def __repr__(self) -> str:
         return f"text.Source({', '.join(self._files.paths)})"
 
     @property
     def bounded(self) -> bool:
-        return True
+        return self._files.follow is None
+
+    @property
+    def look_every(self) -> float | None:
+        return self._files.follow
 
     def schema(self) -> pa.Schema:
         return SCHEMA

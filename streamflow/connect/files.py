@@ -14,11 +14,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from streamflow.connect.source import BadRecord, Ended, PollResult, Position
+from streamflow.connect.source import BadRecord, Ended, PollResult, Position, Wait
+from streamflow.connect.units import parse_duration
 from streamflow.errors import Fatal, Retryable, StreamflowError, UserError
 
 if TYPE_CHECKING:
@@ -41,21 +43,38 @@ class Files:
     filesystem: pafs.FileSystem | None = field(default=None, repr=False)
     suffixes: tuple[str, ...] = ()
     """Below a folder only names that end so (a compression's suffix may follow) are meant; without any, all."""
+    follow: float | None = None
+    """Seconds between looks for new files; then there may be none yet."""
 
     @classmethod
-    def of(cls, paths: Paths, filesystem: pafs.FileSystem | None = None, suffixes: Sequence[str] = ()) -> Files:
+    def of(
+        cls,
+        paths: Paths,
+        filesystem: pafs.FileSystem | None = None,
+        suffixes: Sequence[str] = (),
+        follow: str | timedelta | None = None,
+    ) -> Files:
         given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         if not given:
             raise UserError("a list of no paths names no files", remedy="give at least one file, folder, glob or URI")
-        return cls(tuple(os.fspath(path) for path in given), filesystem, tuple(suffixes))
+        seconds = None if follow is None else parse_duration(follow) / 1e6
+        if seconds is not None and seconds <= 0:
+            raise UserError(f"follow={follow!r} is no time to wait", remedy='give a duration, as in "1s"')
+        return cls(tuple(os.fspath(path) for path in given), filesystem, tuple(suffixes), seconds)
 
     def names(self) -> list[str]:
         """All files, sorted. Raises UserError where a path has none."""
-        return sorted({name for path in self.paths for name in self._root(path).names()})
+        may_be_none = self.follow is not None
+        return sorted({name for path in self.paths for name in self._root(path).names(may_be_none=may_be_none)})
 
     def first(self) -> str:
         """The file that is asked for a schema."""
-        return self.names()[0]
+        if not (names := self.names()):
+            raise UserError(
+                f"{', '.join(self.paths)} holds no file yet that could be asked for its columns",
+                remedy="declare them with schema=",
+            )
+        return names[0]
 
     def locate(self, name: str) -> tuple[pafs.FileSystem, str]:
         """Where to open the file of this name, from `names()` of this or an equal object in any process."""
@@ -106,7 +125,7 @@ class _Root:
     def holds(self, name: str) -> bool:
         return not self.shown or name == self.shown or name.startswith(self.shown.rstrip("/") + "/")
 
-    def names(self) -> list[str]:
+    def names(self, *, may_be_none: bool = False) -> list[str]:
         from pyarrow import fs
 
         shown, path = self.shown or "the working folder", self.path or "."
@@ -115,11 +134,13 @@ class _Root:
             if info.type == fs.FileType.File:
                 return [self.shown]
             if info.type == fs.FileType.NotFound:
+                if may_be_none:
+                    return []
                 raise UserError(f"{shown} does not exist", remedy="correct the path")
             below = self.filesystem.get_file_info(fs.FileSelector(path, recursive=True))
         paths = [entry.path.removeprefix("./") for entry in below if entry.type == fs.FileType.File]
         chosen = [name for name in (self.shown + path[len(self.path) :] for path in paths) if self._chooses(name)]
-        if not chosen:
+        if not chosen and not may_be_none:
             what, remedy = "no file", "correct the path; names that start with _ or . are left out"
             if self.pattern is not None:
                 what = "no file that the pattern matches"
@@ -232,6 +253,7 @@ class FileRows(Protocol):
 
 class FileReader:
     """Reads files one after the other, in the order in which they were given; opens each when its turn comes.
+    With `follow` further ones may be added at any time.
 
     `start` is the position of a file's beginning. `open_file(name, position)` opens one.
     """
@@ -241,7 +263,10 @@ class FileReader:
         splits: Mapping[str, Position | None],
         start: Position,
         open_file: Callable[[str, Position], FileRows],
+        follow: float | None = None,
     ) -> None:
+        self._start = start
+        self._follow = follow
         self._positions: dict[str, Position] = {
             name: start if position is None else position for name, position in splits.items()
         }
@@ -253,7 +278,7 @@ class FileReader:
     def poll(self, max_rows: int) -> PollResult:
         if self._rows is None:
             if not self._waiting:
-                return []
+                return [] if self._follow is None else Wait(self._follow)
             self._name = self._waiting.pop()
             with reading(self._name):
                 self._rows = self._open_file(self._name, self._positions[self._name])
@@ -264,6 +289,11 @@ class FileReader:
         self._positions[self._name] = self._rows.position()
         self._close_file()
         return Ended(self._name)
+
+    def add(self, splits: Mapping[str, Position | None]) -> None:
+        new = {name: self._start if position is None else position for name, position in splits.items()}
+        self._positions.update(new)
+        self._waiting[:0] = reversed(new)
 
     def positions(self) -> dict[str, Position]:
         if self._rows is not None:

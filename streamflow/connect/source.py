@@ -159,6 +159,27 @@ class TimedSource(Source, Protocol):
         ...
 
 
+class GrowingReader(Reader, Protocol):
+    """The reader of a `GrowingSource`."""
+
+    def add(self, splits: Mapping[str, Position | None]) -> None:
+        """Read these splits, too, after those it has."""
+        ...
+
+
+@runtime_checkable
+class GrowingSource(Source, Protocol):
+    """A capability: new splits appear while it is read, so `splits()` is asked again and again.
+
+    Its readers are `GrowingReader`s. When all splits that are known have ended, they answer `Wait`.
+    """
+
+    @property
+    def look_every(self) -> float | None:
+        """Seconds between two looks; None if no new split can appear."""
+        ...
+
+
 @runtime_checkable
 class SizedSource(Source, Protocol):
     """A capability: knows how many rows there will be, for progress. None when it would have to read to know."""

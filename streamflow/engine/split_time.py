@@ -41,6 +41,7 @@ class SplitEventTime:
         self._marked = {name: (time.watermark, time.state) for name, time in splits.items() if time is not None}
         self._schema = schema
         self._replaces = schema.get_field_index(TIME)
+        self.min_time = work.min_time
         self.clock = _restored_clock(work, splits)
 
     def on_rows(self, split: str, batch: Batch) -> Batch:

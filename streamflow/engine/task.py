@@ -23,7 +23,7 @@ from streamflow.engine.watermarks import Merger
 from streamflow.errors import DataError, StepError, StreamflowError
 from streamflow.operators.base import Operator, Output
 from streamflow.operators.dead_letters import Rejected, letter, letters
-from streamflow.operators.events import MAX_TIME, Barrier, Batch, End, Event, Watermark
+from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Batch, End, Event, Watermark
 from streamflow.operators.salvage import salvage
 from streamflow.operators.tolerant import tolerant
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
@@ -319,6 +319,14 @@ class Task:
         """These splits were polled at `now` (monotonic, microseconds) and had nothing."""
         for times in self._times_of(read):
             times.clock.on_quiet(splits, now)
+        self._advance(read, ended=False)
+        return self._take()
+
+    def on_new_split(self, read: int, split: str) -> list[TaskOutput]:
+        """A split has appeared and is this worker's."""
+        for times in self._times_of(read):
+            known = times.min_time(split)
+            times.clock.add(split, MIN_TIME if known is None else known)
         self._advance(read, ended=False)
         return self._take()
 

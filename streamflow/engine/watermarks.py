@@ -86,6 +86,7 @@ class _Split:
     quiet_since: int | None = None
     idle: bool = False
     ended: bool = False
+    added: bool = False  # while the read was running, so that its rows may lie below what others had come to
 
     def watermark(self, bound: int | None) -> int:
         return max(self.least, self.seen(bound))
@@ -123,6 +124,10 @@ class SplitClock:
             self._splits[name].greatest = time
         self.current = Watermark(MIN_TIME)
 
+    def add(self, split: str, least: int) -> None:
+        """A split has appeared. It holds the watermark where it is, until it has come as far (rule 2)."""
+        self._splits[split] = _Split(least, added=True)
+
     def on_rows(self, split: str, greatest: int) -> None:
         state = self._splits[split]
         if greatest > state.greatest:
@@ -143,6 +148,8 @@ class SplitClock:
             if state.quiet_since is None:
                 state.quiet_since = now
             state.idle = now - state.quiet_since >= self._idle
+            if state.idle:
+                state.added = False  # from now on it is a split that wakes (rule 3)
 
     def idle_at(self) -> int | None:
         """When, by the monotonic clock, the next split becomes idle if it stays quiet; None if none does."""
@@ -168,8 +175,9 @@ class SplitClock:
         if ended:
             merged = Watermark(MAX_TIME)
         else:
-            awake = [s.watermark(self._bound) for s in self._splits.values() if not s.ended and not s.idle]
-            counted = [time for time in awake if time >= held]
+            awake = [s for s in self._splits.values() if not s.ended and not s.idle]
+            times = [(s.watermark(self._bound), s.added) for s in awake]
+            counted = [max(time, held) for time, added in times if time >= held or added]
             merged = Watermark(min(counted, default=held), idle=not awake)
         if merged != self.current:
             self.current = merged

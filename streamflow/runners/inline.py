@@ -93,7 +93,14 @@ class InlineJob:
                     self._channels[worker, channel] = deque()
         for worker in range(workers):
             for read in self._tasks[worker, 0].reads():
-                opened = OpenRead(self._graph.nodes[read], self._tasks[worker, 0], assigned[worker][read])
+                opened = OpenRead(
+                    self._graph,
+                    self._graph.nodes[read],
+                    self._tasks[worker, 0],
+                    assigned[worker][read],
+                    looks=worker == 0,
+                    known={name: state for own in assigned for name, state in own[read].items()},
+                )
                 self._reads.append((worker, opened))
         for worker, opened in self._reads:
             self._carry_out(worker, 0, opened.start())

@@ -144,7 +144,7 @@ class _LocalJob:
         self._task = Task(graph, 0, 0, splits={read: {name: {} for name in names} for read, names in splits.items()})
         self._open_sinks()
         for read, names in splits.items():
-            self._reads.append(OpenRead(graph.nodes[read], self._task, split_states(names, {})))
+            self._reads.append(OpenRead(graph, graph.nodes[read], self._task, split_states(names, {})))
         self._bounded = all(work.source.bounded for work in graph.reads().values())
 
     def _open_sinks(self) -> None:

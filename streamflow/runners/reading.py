@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import pyarrow as pa
 
 from streamflow.cluster.checkpoint import SplitState
 from streamflow.connect.canonical import cast_batch
-from streamflow.connect.source import BadRecord, ClockedReader, Ended, QuietReader, Reader, Wait, WatermarkedReader
+from streamflow.connect.source import (
+    BadRecord,
+    ClockedReader,
+    Ended,
+    GrowingReader,
+    GrowingSource,
+    QuietReader,
+    Reader,
+    Wait,
+    WatermarkedReader,
+)
 from streamflow.engine.task import Task, TaskOutput, named
 from streamflow.operators.events import MIN_TIME, ORDER
 from streamflow.operators.order import order_in_split
@@ -42,16 +53,36 @@ def split_states(names: Iterable[str], known: Mapping[str, SplitState]) -> dict[
 
 
 class OpenRead:
-    """One read on one worker, from its splits' states on. `splits` are in the order in which they open."""
+    """One read on one worker, from its splits' states on. `splits` are in the order in which they open.
 
-    def __init__(self, node: PhysicalNode, task: Task, splits: Mapping[str, SplitState]) -> None:
+    `looks`: this worker looks for new splits of a source that grows, and reads them; `known`: the splits of all.
+    One worker reads all that appear, so that they hold the watermark one after the other: were they dealt out, one
+    worker could go past the rows of a file that another has yet to open.
+    """
+
+    def __init__(
+        self,
+        graph: PhysicalGraph,
+        node: PhysicalNode,
+        task: Task,
+        splits: Mapping[str, SplitState],
+        *,
+        looks: bool = True,
+        known: Mapping[str, SplitState] | None = None,
+    ) -> None:
         assert isinstance(node.work, ReadSplits)
         self.node = node
         self._task = task
         self._schema = node.work.schema
         self._ordered = node.work.ordered
         self._rows = {name: state.rows for name, state in splits.items()}
+        self._graph = graph
         self._bounded = node.work.source.bounded
+        source = node.work.source
+        self._look_every = source.look_every if isinstance(source, GrowingSource) else None
+        self._looks = looks and self._look_every is not None
+        self._look_at: int | None = None
+        self._known = dict(splits if known is None else known)
         self._splits = dict(splits)
         self._unfinished = {name for name, state in splits.items() if not state.ended}
         self.ended = False
@@ -71,7 +102,7 @@ class OpenRead:
         for name, state in self._splits.items():
             if state.ended:
                 outputs += self._task.on_split_ended(self.node.id, name, last=False)
-        if not self._splits:
+        if not self._splits and not self._looks:
             return self._task.on_quiet(self.node.id, (), 0)  # no split is idle (rule 3)
         assert isinstance(self.node.work, ReadSplits)
         try:
@@ -81,13 +112,15 @@ class OpenRead:
         self._watermarked = self._reader if isinstance(self._reader, WatermarkedReader) else None
         self._asked = self._reader if isinstance(self._reader, QuietReader) else None
         self._clocked = self._reader if isinstance(self._reader, ClockedReader) else None
-        return outputs
+        return outputs if self._splits else self._task.on_quiet(self.node.id, (), 0)
 
     def _opened(self) -> list[str]:
         return [name for name in self._splits if name in self._unfinished]
 
     def _all_ended(self) -> bool:
         """Of an unbounded source splits may still appear, unless it had some and all have ended."""
+        if self._look_every is not None:
+            return False
         return not self._unfinished and (self._bounded or bool(self._splits))
 
     def can_poll(self, now: int) -> bool:
@@ -98,6 +131,31 @@ class OpenRead:
         """One poll at `now` (monotonic, microseconds) of a read that `can_poll`, and all that follows in this task."""
         assert self._reader is not None
         self.wakes_at = self.fileno = None
+        found = self._look(now) if self._looks else []
+        return found + self._polled(max_rows, now)
+
+    def _look(self, now: int) -> list[TaskOutput]:
+        """Take on splits that have appeared, if it is time to look: they are of the next checkpoint (rule 28)."""
+        assert self._look_every is not None
+        if self._look_at is None:
+            self._look_at = now + int(self._look_every * 1e6)
+        if now < self._look_at:
+            return []
+        self._look_at = now + int(self._look_every * 1e6)
+        outputs: list[TaskOutput] = []
+        new = split_states([name for name in discover(self._graph, self.node) if name not in self._known], self._known)
+        for name in new:
+            outputs += self._task.on_new_split(self.node.id, name)
+        self._known.update(new)
+        self._splits.update(new)
+        self._unfinished.update(new)
+        self._rows.update((name, state.rows) for name, state in new.items())
+        if new:
+            cast("GrowingReader", self._reader).add(dict.fromkeys(new))
+        return outputs
+
+    def _polled(self, max_rows: int, now: int) -> list[TaskOutput]:
+        assert self._reader is not None
         try:
             if self._clocked is not None:
                 self._clocked.on_clock(now / 1e6)
@@ -110,6 +168,8 @@ class OpenRead:
             case Wait(seconds, fileno):
                 self.wakes_at = now + int(seconds * 1e6)
                 self.fileno = fileno
+                if self._look_at is not None:
+                    self.wakes_at = min(self.wakes_at, max(self._look_at, now))
                 quiet = self._unfinished if self._asked is None else self._asked.quiet()
                 outputs = self._watermarks() + self._task.on_quiet(self.node.id, quiet, now)
                 idle_at = self._task.idle_at(self.node.id)

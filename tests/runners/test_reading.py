@@ -37,7 +37,7 @@ def test_a_read_whose_splits_had_all_ended_before_a_restart_is_never_idle_but_at
     [read] = graph.reads()
     splits = {name: SplitState(times={"rows": SplitTime(7)}, ended=True) for name in ("first", "second")}
     task = Task(graph, 0, 1, splits={read: {name: state.times for name, state in splits.items()}})
-    opened = OpenRead(graph.nodes[read], task, splits)
+    opened = OpenRead(graph, graph.nodes[read], task, splits)
     sent = [output.event for output in opened.start() if isinstance(output, Send)]
     assert opened.ended
     assert set(sent) == {Watermark(MAX_TIME)}
