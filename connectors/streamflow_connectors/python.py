@@ -214,15 +214,15 @@ class GeneratorReader:
     def close(self) -> None:
         """Lets a generator run its `finally`."""
         self._is_open = False
-        if hasattr(self._given, "close"):
-            self._given.close()
+        if (close := getattr(self._given, "close", None)) is not None:
+            close()
 
 
 def _fields(row: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(row) and not isinstance(row, type):
         return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-    if isinstance(row, tuple) and hasattr(row, "_asdict"):
-        fields: dict[str, Any] = row._asdict()
+    if isinstance(row, tuple) and (as_dict := getattr(row, "_asdict", None)) is not None:
+        fields: dict[str, Any] = as_dict()
         return fields
     raise DataError(
         f"a generator yielded a {type(row).__qualname__}, which is no row",
@@ -261,8 +261,8 @@ class Sink:
         return True
 
     def open(self, who: SinkContext) -> FunctionWriter:
-        if hasattr(self._function, "open"):
-            self._function.open()
+        if (start := getattr(self._function, "open", None)) is not None:
+            start()
         return FunctionWriter(self._function)
 
 
@@ -277,5 +277,5 @@ class FunctionWriter:
         """The function has seen all rows."""
 
     def close(self) -> None:
-        if hasattr(self._function, "close"):
-            self._function.close()
+        if (close := getattr(self._function, "close", None)) is not None:
+            close()

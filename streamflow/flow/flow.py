@@ -43,7 +43,7 @@ class Flow:
     def __init__(self, name: str, *, on_error: OnError = "fail", max_errors: int | None = None) -> None:
         with Building("Flow"):
             self.name = text("a flow's name", name, 'sf.Flow("hot-items")')
-            self._on_error = error_policy(on_error)
+            self._on_error: OnError = error_policy(on_error)
             self.max_errors = None if max_errors is None else row_count("max_errors", max_errors)
         self._ledger = Ledger(name)
         self._dead_letters: DeadLetters | None = None

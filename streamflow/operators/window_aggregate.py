@@ -11,6 +11,7 @@ import pyarrow as pa
 from streamflow.kernels.aggregate import AggregateSpec, result_of
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.windows import FinalBound, Slices
+from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import calendar_state, finished, results
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
@@ -82,7 +83,7 @@ class WindowAggregate:
             self._store()
         return ()
 
-    def on_watermark(self, watermark: Watermark) -> Iterator[Batch | Watermark]:
+    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         if watermark.time > self._progress.watermark:
             if self._due is None or watermark.time >= self._due:
                 self._store()
@@ -133,7 +134,7 @@ class WindowAggregate:
             return MAX_TIME
         return self._window.window_bounds(max(self._window.windows_of(slices[0]).start, closed + 1))[1]
 
-    def _fire(self, windows: Iterator[int]) -> Iterator[Batch]:
+    def _fire(self, windows: Iterator[int]) -> Iterator[Output]:
         together: list[tuple[int, list[pa.RecordBatch]]] = []
         rows = 0
         for window in windows:
@@ -146,7 +147,7 @@ class WindowAggregate:
         if together:
             yield from self._results(together)
 
-    def _results(self, fired: list[tuple[int, list[pa.RecordBatch]]]) -> Iterator[Batch]:
+    def _results(self, fired: list[tuple[int, list[pa.RecordBatch]]]) -> Iterator[Output]:
         """The results of some windows, from the chunks of each."""
         bounds = np.array([self._window.window_bounds(window) for window, _ in fired], np.int64)
         starts, ends = bounds[:, 0], bounds[:, 1]

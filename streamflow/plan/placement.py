@@ -325,6 +325,7 @@ class _Builder:
                 label = f"aggregate {what}{by} in {_any_window_text(window)}{_lateness(node.lateness)}"
                 label += trigger_text(trigger, node.lateness)
             case window:
+                assert not isinstance(window, Global), "it is in the case above"
                 label = f"aggregate {what}{by} in {_window_text(window)}"
                 if self._workers > 1 and not node.partitioned:
                     make_local = partial(_window_partial, keys, window, specs, schema_in)

@@ -65,8 +65,8 @@ def _weaker(expr: Expr, schema: pa.Schema) -> pc.Expression | None:
 def _comparison(function: str, name: str, literal: Literal) -> pc.Expression | None:
     """Arrow's comparisons with NaN are false, where ours put NaN above all numbers (rule 16).
 
-    What NaN passes is therefore not pushed: statistics leave NaN out, and a group of nulls and NaN would be skipped even
-    for `x > 1 or x is NaN`.
+    What NaN passes is therefore not pushed: statistics leave NaN out, and a group of nulls and NaN would be skipped
+    even for `x > 1 or x is NaN`.
     """
     if literal.value is None or literal.value != literal.value or literal.type is None:
         return None

@@ -35,7 +35,9 @@ def read(source: datagen.Source, max_rows: int = 10_000) -> pa.Table:
     batches = []
     while isinstance(polled := reader.poll(max_rows), Ended) or polled:
         if isinstance(polled, list):
-            batches += [batch for _, batch in polled]
+            for part in polled:
+                assert isinstance(part, tuple)
+                batches.append(part[1])
     return pa.Table.from_batches(batches, source.schema())
 
 
@@ -149,7 +151,9 @@ def test_a_stream_without_end_goes_on() -> None:
     assert source.row_count() is None
     polled = source.open({"0": 10**12}).poll(1000)
     assert isinstance(polled, list)
-    assert polled[0][1].num_rows == 1000
+    [part] = polled
+    assert isinstance(part, tuple)
+    assert part[1].num_rows == 1000
 
 
 def test_a_rate_is_kept_to_by_the_engines_clock() -> None:

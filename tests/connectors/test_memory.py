@@ -16,7 +16,9 @@ ReadAll = Callable[..., pa.Table]
 
 def at_hand(polled: PollResult) -> list[tuple[str, pa.RecordBatch]]:
     assert isinstance(polled, list)
-    return polled
+    batches = [part for part in polled if isinstance(part, tuple)]
+    assert len(batches) == len(polled)
+    return batches
 
 
 TABLE = pa.table({"n": [1, 2, 3], "s": ["a", None, "c"]})

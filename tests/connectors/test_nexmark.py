@@ -21,7 +21,9 @@ def read(source: nexmark.Source, max_rows: int = 10_000) -> pa.Table:
     reader = source.open(dict.fromkeys(source.splits()))
     batches = []
     while isinstance(polled := reader.poll(max_rows), list) and polled:
-        batches += [batch for _, batch in polled]
+        for part in polled:
+            assert isinstance(part, tuple)
+            batches.append(part[1])
     return pa.Table.from_batches(batches, source.schema())
 
 
@@ -53,8 +55,9 @@ def test_rows_do_not_depend_on_cuts_splits_or_columns(table: Table, seed: int, m
     while ended < splits:
         polled = reader.poll(max_rows)
         if isinstance(polled, list):
-            for split, batch in polled:
-                parts[split].append(batch)
+            for part in polled:
+                assert isinstance(part, tuple)
+                parts[part[0]].append(part[1])
         else:
             ended += 1
     for split, batches in parts.items():
@@ -132,8 +135,9 @@ def test_a_stream_without_end_goes_on() -> None:
     assert source.row_count() is None
     polled = source.project(["price"]).open({"0": 10**12}).poll(1000)
     assert isinstance(polled, list)
-    [(_, batch)] = polled
-    assert batch.num_rows == 1000
+    [part] = polled
+    assert isinstance(part, tuple)
+    assert part[1].num_rows == 1000
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.kernels.windows import FinalBound, SlidingSlices
+from streamflow.operators.base import Output
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE, Watermark
 from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
@@ -85,12 +86,13 @@ class Collected:
     results: dict[Pair, tuple[Any, ...]] = field(default_factory=dict)
     sent: int = MIN_TIME
 
-    def take(self, events: Iterable[pa.RecordBatch | Watermark]) -> None:
+    def take(self, events: Iterable[Output]) -> None:
         for event in events:
             if isinstance(event, Watermark):
                 assert event.time >= self.sent
                 self.sent = event.time
                 continue
+            assert not isinstance(event, Rejected)
             end_times = event.column("window_end").view(pa.int64()).to_pylist()
             starts = event.column("window_start").view(pa.int64()).to_pylist()
             times = event.column("_time").view(pa.int64()).to_pylist()

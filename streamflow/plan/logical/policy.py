@@ -89,7 +89,7 @@ def _policies(order: list[Node], default: OnError) -> dict[int, OnError]:
                 )
             found[id(node)] = "fail"
     for helper, readers in _helped(order):
-        found[id(helper)] = min((found[id(reader)] for reader in readers), key=POLICIES.index)
+        found[id(helper)] = POLICIES[min(POLICIES.index(found[id(reader)]) for reader in readers)]
     return found
 
 
