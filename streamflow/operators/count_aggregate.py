@@ -19,6 +19,9 @@ from streamflow.state.container import Container
 from streamflow.state.held_rows import HeldRows
 from streamflow.state.progress import Progress
 
+SWEEP = 1 << 16
+"""With so many keys those that wait for no more rows of a window are forgotten."""
+
 
 class CountAggregate:
     """A result for every `rows` rows of a key, and at the end of time for those that are left: keys, aggregates.
@@ -43,6 +46,7 @@ class CountAggregate:
         self._earliest = MIN_TIME  # no row held is older; MIN_TIME until what a restore brought has been seen
         self._panes = DiscardingPanes(pa.schema([schema.field(key) for key in keys]), EndlessSlices(), aggregates)
         self._progress = Progress()
+        self._limit = SWEEP
         self.output_schema = self._panes.output_schema
 
     @property
@@ -70,6 +74,7 @@ class CountAggregate:
             self._earliest = int(raw_values(later.column(-1)).min(initial=MAX_TIME))
             if due.any():
                 yield from self._count(rows.filter(pa.array(due)))
+                self._sweep()
         if watermark.time == MAX_TIME:
             yield from self._send_rest()
         yield watermark
@@ -88,6 +93,12 @@ class CountAggregate:
         columns = {name: rows.column(name) for name in self._values}
         numbers, limits = np.zeros(rows.num_rows, np.int64), np.full(rows.num_rows, self._rows)
         yield from self._panes.add(Pairs(numbers, keys, columns, limits))
+
+    def _sweep(self) -> None:
+        table = self._panes.table
+        if len(table) > self._limit:
+            table.keep(raw_values(table.get(PENDING, np.arange(len(table)))) > 0)
+            self._limit = max(SWEEP, 2 * len(table))
 
     def _send_rest(self) -> Iterator[Batch]:
         table = self._panes.table

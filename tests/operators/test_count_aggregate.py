@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.operators.count_aggregate import CountAggregate
@@ -71,3 +72,14 @@ def test_what_was_restored_is_counted_on() -> None:
     assert run(after, [("a", 64, 9), ("a", 2, 15)], 10, 20) == [("a", 3)]
     assert after.late == 1
     assert run(after, MAX_TIME) == [("a", 4)]
+
+
+def test_keys_that_wait_for_no_more_rows_are_forgotten_and_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamflow.operators.count_aggregate.SWEEP", 8)
+    operator = two()
+    run(operator, [("half", 5, 0)], 1)
+    for number in range(100):
+        run(operator, [(f"k{number}", 1, number + 1), (f"k{number}", 2, number + 1)], number + 2)
+        assert operator.state()["windows"].snapshot(1).rows.num_rows <= 9
+    again = run(operator, [("half", 6, 200), ("k0", 3, 200), ("k0", 4, 200)], 201)
+    assert sorted(again) == [("half", 11), ("k0", 7)]
