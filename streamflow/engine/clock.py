@@ -5,27 +5,14 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Sequence
-from typing import Protocol
-
-
-class Clock(Protocol):
-    def monotonic(self) -> int:
-        """Microseconds that never go back; their zero means nothing."""
-        ...
-
-    def wall(self) -> int:
-        """Microseconds since the epoch, UTC."""
-        ...
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clock."""
 
     def monotonic(self) -> int:
+        """Microseconds that never go back; their zero means nothing."""
         return time.monotonic_ns() // 1000
-
-    def wall(self) -> int:
-        return time.time_ns() // 1000
 
     def wait(self, filenos: Sequence[int], seconds: float) -> list[int]:
         """Until one of the descriptors can be read, at most so long; those that can."""
@@ -45,9 +32,6 @@ class ManualClock:
         self._now = start
 
     def monotonic(self) -> int:
-        return self._now
-
-    def wall(self) -> int:
         return self._now
 
     def advance(self, microseconds: int) -> None:

@@ -86,7 +86,6 @@ class Counters:
 
     rows_in: int = 0
     rows_out: int = 0
-    batches_in: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,7 +446,6 @@ class Task:
                 self._run(node, None, node.operator.on_watermark, merged)
             return
         node.counters.rows_in += item.num_rows
-        node.counters.batches_in += 1
         if node.operator is not None:
             self._run(node, split, node.operator.on_batch, port, item)
         elif node.times is not None:

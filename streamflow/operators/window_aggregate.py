@@ -13,7 +13,7 @@ from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
-from streamflow.operators.firing import calendar_state, finished, results
+from streamflow.operators.firing import calendar_state, finished, results, times_of
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
 from streamflow.operators.slice_partials import SlicePartials
 from streamflow.state.container import Container
@@ -169,7 +169,7 @@ class WindowAggregate:
         else:
             of_rows = [starts.take(which), ends.take(which)]
         place = len(self._layout.keys)
-        columns = [*columns[:place], *map(_times, of_rows), *columns[place:]]
+        columns = [*columns[:place], *map(times_of, of_rows), *columns[place:]]
         yield from results(columns, self._result, self._shown)
 
     def _result(self, columns: Sequence[pa.Array]) -> Batch:
@@ -179,7 +179,7 @@ class WindowAggregate:
         parts = [*columns[:place], *columns[place + 2 :]]
         arrays += [finished(spec, own) for spec, own in self._layout.parts(parts)]
         ends = raw_values(columns[place + 1])
-        return pa.RecordBatch.from_arrays([*arrays, _times(ends - 1)], schema=self.output_schema)
+        return pa.RecordBatch.from_arrays([*arrays, times_of(ends - 1)], schema=self.output_schema)
 
 
 class WindowPartial:
@@ -239,8 +239,4 @@ class WindowPartial:
         """The last microsecond of each slice: the event time of its partials."""
         distinct, which = np.unique(slices, return_inverse=True)
         ends = np.array([self._window.slice_bounds(int(number))[1] for number in distinct], np.int64)
-        return _times(ends[which] - 1)
-
-
-def _times(values: Int64s) -> pa.Array:
-    return pa.array(values).view(TIME_TYPE)
+        return times_of(ends[which] - 1)

@@ -45,6 +45,7 @@ from streamflow.plan.logical.nodes import (
     inputs,
 )
 from streamflow.plan.logical.policy import can_reject
+from streamflow.plan.logical.show import duration
 from streamflow.plan.logical.windows import (
     Assigned,
     BoundedOutOfOrderness,
@@ -396,19 +397,6 @@ def _exchange_text(edge: Edge) -> str | None:
 
 
 # -- words
-
-
-def duration(microseconds: int) -> str:
-    """A duration in the largest unit that is exact.
-
-    >>> [duration(t) for t in (10_000_000, 5_400_000_000, 1500, 0)]
-    ['10s', '90m', '1500us', '0s']
-    """
-    units = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000), ("us", 1))
-    unit, size = next(
-        (unit, size) for unit, size in units if microseconds % size == 0 and (microseconds or unit == "s")
-    )
-    return f"{microseconds // size}{unit}"
 
 
 def _columns(schema: pa.Schema) -> str:

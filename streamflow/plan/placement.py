@@ -69,6 +69,7 @@ from streamflow.plan.logical.nodes import (
 )
 from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.schema import physical_schema
+from streamflow.plan.logical.show import duration
 from streamflow.plan.logical.windows import (
     Assigned,
     BoundedOutOfOrderness,
@@ -309,7 +310,7 @@ class _Builder:
                 label = f"running aggregate {what}{by}"
             case Session(gap):
                 make = partial(SessionAggregate, keys, gap, specs, schema_in)
-                label = f"session aggregate {what}{by}, gap {_span(gap)}"
+                label = f"session aggregate {what}{by}, gap {duration(gap)}"
             case Final(column, length):
                 bound = FinalBound(column, length)
                 make = partial(WindowAggregate, keys, bound, specs, schema_in)
@@ -352,7 +353,7 @@ class _Builder:
         label = f"top {node.n} by {text}" + (f" for each {', '.join(keys)}" if keys else "")
         if isinstance(node.window, Session):
             make = partial(SessionTop, keys, node.window.gap, node.n, by, schema_in)
-            label += f" in sessions, gap {_span(node.window.gap)}"
+            label += f" in sessions, gap {duration(node.window.gap)}"
             return self._add(node, label, schema, Run(make), [self._edge(node, upstream)])
         assert not isinstance(node.window, Global | Count | Assigned), "refused when the flow is built"
         if not isinstance(node.window, Final):
@@ -377,7 +378,7 @@ class _Builder:
     def _dedup(self, node: Dedup, upstream: int) -> int:
         schema = physical_schema(node.type)
         make = partial(DedupOperator, node.keys, node.keep, node.within, physical_schema(node.input.type))
-        span = "" if node.within is None else f" within {_span(node.within)}"
+        span = "" if node.within is None else f" within {duration(node.within)}"
         label = f"dedup by {', '.join(node.keys)}, keep {node.keep}{span}"
         return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, node.keys)])
 
@@ -524,7 +525,7 @@ def _slices(window: Sliced) -> Slices:
 def _any_window_text(window: Window) -> str:
     match window:
         case Session(gap):
-            return f"sessions, gap {_span(gap)}"
+            return f"sessions, gap {duration(gap)}"
         case Assigned(assigner):
             return f"windows of {type(assigner).__name__}"
         case Count(rows):
@@ -536,26 +537,19 @@ def _any_window_text(window: Window) -> str:
 
 
 def _lateness(lateness: int) -> str:
-    return f", allowed lateness {_span(lateness)}" if lateness else ""
+    return f", allowed lateness {duration(lateness)}" if lateness else ""
 
 
 def _window_text(window: Sliced) -> str:
     match window:
         case Cumulative(size, step):
-            return f"windows that grow by {_span(step)} up to {_span(size)} (shared slices)"
+            return f"windows that grow by {duration(step)} up to {duration(size)} (shared slices)"
         case Calendar(days, zone):
             return f"tumbling {days}d in {zone}"
         case Tumbling(size):
-            return f"tumbling {_span(size)}"
+            return f"tumbling {duration(size)}"
         case Sliding(size, every):
-            return f"sliding {_span(size)} every {_span(every)} (shared slices)"
-
-
-def _span(microseconds: int) -> str:
-    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000)):
-        if microseconds and microseconds % size == 0:
-            return f"{microseconds // size}{unit}"
-    return f"{microseconds}us"
+            return f"sliding {duration(size)} every {duration(every)} (shared slices)"
 
 
 def _marks(strategy: WatermarkStrategy, schema: pa.Schema) -> Marks | None:

@@ -84,7 +84,7 @@ def _show_call(call: Call) -> tuple[str, int]:
             arguments = _mapping_arguments(call)
         case "dt.truncate" | "dt.offset_by":
             (_, span), (_, zone) = call.options
-            text = _span(int(str(span))) if str(span).removeprefix("-").isdigit() else str(span)
+            text = duration(int(str(span))) if str(span).removeprefix("-").isdigit() else str(span)
             arguments = [repr(text), *([] if zone is None else [f"tz={zone!r}"])]
         case _:
             given = [option for option in call.options if option[1] is not None and option[1] is not False]
@@ -151,11 +151,17 @@ def _option(name: str, value: object) -> str:
     return f"{name}={value!r}" if value is True or name == "tz" else repr(value)
 
 
-def _span(microseconds: int) -> str:
-    """A duration as it is written: 1h, 90s."""
-    units = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
-    unit = next(unit for unit, size in units.items() if microseconds % size == 0)
-    return f"{microseconds // units[unit]}{unit}"
+def duration(microseconds: int) -> str:
+    """A duration in the largest unit that is exact.
+
+    >>> [duration(t) for t in (10_000_000, 5_400_000_000, 1500, 0)]
+    ['10s', '90m', '1500us', '0s']
+    """
+    units = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000), ("us", 1))
+    unit, size = next(
+        (unit, size) for unit, size in units if microseconds % size == 0 and (microseconds or unit == "s")
+    )
+    return f"{microseconds // size}{unit}"
 
 
 def _within(expr: Expr, tightness: int) -> str:
