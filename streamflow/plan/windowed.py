@@ -1,0 +1,276 @@
+"""The operators of windows: of aggregates, of tops, and of the rows that are late for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias
+
+import pyarrow as pa
+
+from streamflow.errors import EngineError
+from streamflow.kernels.aggregate import ORDERED, AggregateSpec
+from streamflow.kernels.calendar import CalendarSlices
+from streamflow.kernels.windows import CumulativeSlices, EndlessSlices, FinalBound, Slices, SlidingSlices
+from streamflow.operators.base import Operator
+from streamflow.operators.count_aggregate import CountAggregate
+from streamflow.operators.events import ORDER, TIME
+from streamflow.operators.late_rows import LateRows
+from streamflow.operators.refining_aggregate import RefiningAggregate
+from streamflow.operators.running_aggregate import RunningAggregate
+from streamflow.operators.session import SessionAggregate
+from streamflow.operators.top import SessionTop, Stage, WindowTop
+from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
+from streamflow.plan.logical.expr import AggregateCall, Column, Expr, show
+from streamflow.plan.logical.nodes import Aggregate, Late, Top
+from streamflow.plan.logical.schema import physical_schema
+from streamflow.plan.logical.show import duration
+from streamflow.plan.logical.windows import (
+    Assigned,
+    Calendar,
+    Count,
+    Cumulative,
+    Final,
+    Global,
+    Session,
+    Sliding,
+    Trigger,
+    Tumbling,
+    Window,
+)
+from streamflow.plan.outline import trigger_text
+
+Made: TypeAlias = "tuple[str, Callable[[], Operator]]"
+"""What a step is called, and how its operator is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A step in two: what stands before an exchange by key and what behind it, and the rows that go between them."""
+
+    before: Made
+    between: pa.Schema
+    behind: Made
+
+
+Sliced: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar"
+"""The windows that are made of slices."""
+
+
+def aggregate(node: Aggregate) -> Made:
+    """All of it, over rows."""
+    schema, specs, keys = physical_schema(node.input.type), _specs(node), node.keys
+    match node.window:
+        case None:
+            return f"running {_what(node)}", partial(RunningAggregate, keys, specs, schema)
+        case Session(gap):
+            return f"session {_what(node)}, gap {duration(gap)}", partial(SessionAggregate, keys, gap, specs, schema)
+        case Final(column, length):
+            bound = FinalBound(column, length)
+            label = _what(node).replace("aggregate", "aggregate of fired windows", 1)
+            return label, partial(WindowAggregate, keys, bound, specs, schema)
+        case Count(rows):
+            return f"{_what(node)} in windows of {rows} rows", partial(CountAggregate, keys, rows, specs, schema)
+        case Assigned():
+            raise EngineError("the rule assigned_windows leaves none", step=node.name, location=node.location)
+        case window if node.lateness or node.trigger is not None or isinstance(window, Global):
+            trigger = node.trigger or Trigger(accumulate=not isinstance(window, Global))
+            make = partial(_refining_aggregate, keys, window, node.lateness, trigger, specs, schema)
+            label = f"{_what(node)} in {_any_window_text(window)}{_lateness(node.lateness)}"
+            return label + trigger_text(trigger, node.lateness), make
+        case window:
+            assert not isinstance(window, Global), "it is in the case above"
+            label = f"{_what(node)} in {_window_text(window)}"
+            return label, partial(_window_aggregate, keys, window, specs, schema, "rows")
+
+
+def split_aggregate(node: Aggregate) -> Parts | None:
+    """None where rows are exchanged as they are."""
+    match node.window:
+        case Tumbling() | Sliding() | Cumulative() | Calendar() if not node.lateness and node.trigger is None:
+            label, _ = aggregate(node)
+            specs = _specs(node)
+            before = partial(_window_partial, node.keys, node.window, specs, physical_schema(node.input.type))
+            partials = before().output_schema
+            behind = partial(_window_aggregate, node.keys, node.window, specs, partials, "partials")
+            return Parts((f"partial {label}", before), partials, (f"final {label}", behind))
+        case _:
+            return None
+
+
+def top(node: Top) -> Made:
+    """All of it, over rows."""
+    schema = physical_schema(node.input.type)
+    if isinstance(node.window, Session):
+        return _top_text(node), partial(SessionTop, node.keys, node.window.gap, node.n, _order(node), schema)
+    return _top_text(node), partial(_staged_top(node), schema, "whole")
+
+
+def split_top(node: Top) -> Parts | None:
+    """As `split_aggregate`."""
+    if isinstance(node.window, Session):
+        return None
+    staged = _staged_top(node)
+    before = partial(staged, physical_schema(node.input.type), "local")
+    between = before().output_schema
+    label = _top_text(node)
+    return Parts((f"local {label}", before), between, (f"final {label}", partial(staged, between, "final")))
+
+
+def late_rows(node: Late) -> Made:
+    """The rows that are late for windows, beside what computes these."""
+    window, schema = node.window, physical_schema(node.input.type)
+    label = f"rows late for {_any_window_text(window)}{_lateness(node.lateness)}"
+    return label, partial(_late_rows, node.keys, window, node.lateness, schema)
+
+
+def _what(node: Aggregate) -> str:
+    what = ", ".join(f"{named.name}={show(named.expr)}" for named in node.aggregates)
+    return f"aggregate {what}" + (f" by {', '.join(node.keys)}" if node.keys else "")
+
+
+def _specs(node: Aggregate) -> tuple[AggregateSpec, ...]:
+    schema = physical_schema(node.input.type)
+    return tuple(_spec(named.name, named.expr, schema) for named in node.aggregates)
+
+
+def _spec(name: str, expr: Expr, schema: pa.Schema) -> AggregateSpec:
+    assert isinstance(expr, AggregateCall), "the rule plain_aggregates leaves only calls"
+    argument = None if expr.argument is None else _column(expr.argument)
+    places = ((name, schema.field(name).type) for name in (TIME, ORDER)) if expr.kind in ORDERED else ()
+    return AggregateSpec(
+        expr.kind,
+        argument,
+        None if argument is None else schema.field(argument).type,
+        name,
+        more=(*((_column(part), schema.field(_column(part)).type) for part in expr.more), *places),
+        filter=None if expr.filter is None else _column(expr.filter),
+        options=expr.options,
+        custom=expr.custom,
+    )
+
+
+def _column(expr: Expr) -> str:
+    assert isinstance(expr, Column), f"the rule plain_aggregates leaves only columns, not {show(expr)}"
+    return expr.name
+
+
+def _top_text(node: Top) -> str:
+    text = ", ".join(f"{column} {'desc' if down else 'asc'}" for column, down in _order(node))
+    label = f"top {node.n} by {text}" + (f" for each {', '.join(node.keys)}" if node.keys else "")
+    match node.window:
+        case Final():
+            return label
+        case Session(gap):
+            return f"{label} in sessions, gap {duration(gap)}"
+        case window:
+            return f"{label} in {_any_window_text(window)}"
+
+
+def _order(node: Top) -> tuple[tuple[str, bool], ...]:
+    return tuple((key.column, key.descending) for key in node.by)
+
+
+def _staged_top(node: Top) -> Callable[[pa.Schema, Stage], WindowTop]:
+    assert not isinstance(node.window, Session | Global | Count | Assigned), "refused when the flow is built"
+    return partial(_window_top, node.keys, node.window, node.n, _order(node))
+
+
+# Operators of windows are made with slices of their own, which may remember what they looked up.
+
+
+def _window_partial(
+    keys: tuple[str, ...], window: Sliced, specs: tuple[AggregateSpec, ...], schema: pa.Schema
+) -> WindowPartial:
+    return WindowPartial(keys, _slices(window), specs, schema)
+
+
+def _window_aggregate(
+    keys: tuple[str, ...],
+    window: Sliced,
+    specs: tuple[AggregateSpec, ...],
+    schema: pa.Schema,
+    fed: Literal["rows", "partials"],
+) -> WindowAggregate:
+    return WindowAggregate(keys, _slices(window), specs, schema, fed)
+
+
+def _refining_aggregate(
+    keys: tuple[str, ...],
+    window: Sliced | Global,
+    lateness: int,
+    trigger: Trigger,
+    specs: tuple[AggregateSpec, ...],
+    schema: pa.Schema,
+) -> RefiningAggregate:
+    slices = EndlessSlices() if isinstance(window, Global) else _slices(window)
+    return RefiningAggregate(
+        keys,
+        slices,
+        specs,
+        schema,
+        lateness=lateness,
+        early=trigger.early,
+        late=trigger.late,
+        accumulate=trigger.accumulate,
+    )
+
+
+def _late_rows(keys: tuple[str, ...], window: Window, lateness: int, schema: pa.Schema) -> LateRows:
+    assert not isinstance(window, Global | Count | Assigned), "no row is late for it"
+    return LateRows(keys, window.gap if isinstance(window, Session) else _slices(window), lateness, schema)
+
+
+def _window_top(
+    keys: tuple[str, ...],
+    window: Sliced | Final,
+    n: int,
+    by: tuple[tuple[str, bool], ...],
+    schema: pa.Schema,
+    stage: Stage,
+) -> WindowTop:
+    slices = FinalBound(window.column, window.length) if isinstance(window, Final) else _slices(window)
+    return WindowTop(keys, slices, n, by, schema, stage)
+
+
+def _slices(window: Sliced) -> Slices:
+    match window:
+        case Cumulative(size, step, offset):
+            return CumulativeSlices(size, step, offset)
+        case Calendar(days, zone, offset):
+            return CalendarSlices(days, zone, offset)
+        case Tumbling(size, offset):
+            return SlidingSlices(size, size, offset)
+        case Sliding(size, every, offset):
+            return SlidingSlices(size, every, offset)
+
+
+def _any_window_text(window: Window) -> str:
+    match window:
+        case Session(gap):
+            return f"sessions, gap {duration(gap)}"
+        case Assigned(assigner):
+            return f"windows of {type(assigner).__name__}"
+        case Count(rows):
+            return f"windows of {rows} rows"
+        case Global():
+            return "one window of all rows"
+        case sliced:
+            return _window_text(sliced)
+
+
+def _lateness(lateness: int) -> str:
+    return f", allowed lateness {duration(lateness)}" if lateness else ""
+
+
+def _window_text(window: Sliced) -> str:
+    match window:
+        case Cumulative(size, step):
+            return f"windows that grow by {duration(step)} up to {duration(size)} (shared slices)"
+        case Calendar(days, zone):
+            return f"tumbling {days}d in {zone}"
+        case Tumbling(size):
+            return f"tumbling {duration(size)}"
+        case Sliding(size, every):
+            return f"sliding {duration(size)} every {duration(every)} (shared slices)"
