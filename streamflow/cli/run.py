@@ -14,6 +14,8 @@ Run the flow of a script in this process: to the end of its sources, or until Ct
 On a terminal one line shows how far the job is; elsewhere only the summary at the end is printed, on standard error.
 Ctrl-C stops cleanly: a job whose sources end publishes nothing, one whose sources go on publishes what is complete.
 
+State that does not fit in --memory goes into files without a name in --spill-dir, and comes back when it is needed.
+
 exit codes:
   0    done
   1    the job failed: a row, a function of yours, or the outside
@@ -24,7 +26,11 @@ exit codes:
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("script", metavar="SCRIPT[:FUNCTION]", help="x.py, x.py:other or package.module:function")
-    parser.usage = "streamflow run [-h] SCRIPT[:FUNCTION] [-- ARGUMENTS OF THE SCRIPT]"
+    parser.add_argument("--memory", metavar="SIZE", help="for state, as 2GB (default: half of the machine's)")
+    parser.add_argument("--spill-dir", metavar="DIR", help="where the rest goes (default: that for temporary files)")
+    parser.usage = (
+        "streamflow run [-h] [--memory SIZE] [--spill-dir DIR] SCRIPT[:FUNCTION] [-- ARGUMENTS OF THE SCRIPT]"
+    )
 
 
 def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
@@ -32,4 +38,4 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     from streamflow.runners.local import run
     from streamflow.runners.terminal import report
 
-    return report(lambda: run(flow))
+    return report(lambda: run(flow, memory=arguments.memory, spill_dir=arguments.spill_dir))

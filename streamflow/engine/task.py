@@ -28,6 +28,7 @@ from streamflow.operators.salvage import salvage
 from streamflow.operators.tolerant import tolerant
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
 from streamflow.state.container import Container, Snapshot
+from streamflow.state.memory import Memory
 from streamflow.state.rejections import Rejections
 
 Port: TypeAlias = "tuple[int, int]"
@@ -119,6 +120,8 @@ class Task:
 
     `splits`: for every read of the stage, the splits of this worker in the order in which they are opened; each maps a
     step of a `SplitTimes` to what its snapshot holds, where there is one.
+
+    `memory`: what the state of this worker's tasks may take; without it all state stays in memory.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class Task:
         *,
         splits: Mapping[int, Mapping[str, Mapping[str, SplitTime]]] | None = None,
         wrap: Wrap | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._graph = graph
         self.stage = stage
@@ -147,6 +151,9 @@ class Task:
             self._nodes[spec.id] = self._build(spec, splits or {})
         self._connect()
         self._open = {*self.channels, *self.reads()}
+        self._memory = memory
+        if memory is not None:
+            memory.add(container for _, container in self._containers())
 
     # -- construction
 
@@ -219,6 +226,11 @@ class Task:
             container.restore(parts.get(address, ()), groups)
         if self.stage == 0:  # what the tasks of all stages counted, once
             self.rejections.restore(parts.get(REJECTIONS, ()), groups)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._memory is not None:
+            self._memory.settle()
 
     def _containers(self) -> Iterable[tuple[str, Container]]:
         for node in self._nodes.values():
@@ -417,6 +429,8 @@ class Task:
     # -- the chain
 
     def _take(self) -> list[TaskOutput]:
+        """What an event led to, once its rows are where they belong: the moment at which state may leave memory."""
+        self._settle()
         taken, self._outputs = self._outputs, []
         return taken
 

@@ -35,12 +35,14 @@ from streamflow.operators.events import Event
 from streamflow.plan.physical import PhysicalGraph
 from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.state.files import decode, encode
+from streamflow.state.memory import Memory, SpillBuffers
 
 
 class InlineJob:
     """One attempt of a job. `step` does one thing that may happen next; which one is up to the seed.
 
     `sources_clock`: the clock that splits' idleness is judged by; it moves only when a source or the test moves it.
+    `memory`: bytes that the state of each worker may take; what spills goes into buffers. None: there is no limit.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class InlineJob:
         clock: ManualClock | None = None,
         max_rows: int = 16_384,
         wrap: Wrap | None = None,
+        memory: int | None = None,
     ) -> None:
         self._graph = graph
         self._rng = random.Random(seed)
@@ -75,18 +78,19 @@ class InlineJob:
             first=1 if checkpoint is None else checkpoint.number + 1,
         )
         self._unfinished = {(worker, stage) for worker in range(graph.workers) for stage in range(graph.stages)}
-        self._deploy(checkpoint, wrap)
+        self._deploy(checkpoint, wrap, memory)
 
     # -- deployment
 
-    def _deploy(self, checkpoint: Checkpoint | None, wrap: Wrap | None) -> None:
+    def _deploy(self, checkpoint: Checkpoint | None, wrap: Wrap | None, limit: int | None) -> None:
         workers = self._graph.workers
         assigned = [self._assignment(worker, checkpoint) for worker in range(workers)]
         parts = {} if checkpoint is None else {a: [decode(d) for d in ds] for a, ds in checkpoint.state.items()}
         for worker in range(workers):
             splits = {read: {name: s.times for name, s in own.items()} for read, own in assigned[worker].items()}
+            memory = None if limit is None else Memory(limit, SpillBuffers())
             for stage in range(self._graph.stages):
-                task = Task(self._graph, stage, worker, splits=splits, wrap=wrap)
+                task = Task(self._graph, stage, worker, splits=splits, wrap=wrap, memory=memory)
                 task.restore(parts, groups_of_worker(worker, self._graph.key_groups, workers))
                 self._tasks[worker, stage] = task
                 for channel in task.channels:

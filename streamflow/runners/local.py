@@ -7,9 +7,10 @@ also has one every `interval`.
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 
@@ -37,6 +38,7 @@ from streamflow.connect.sink import (
     TransactionalWriter,
     Writer,
 )
+from streamflow.connect.units import parse_size
 from streamflow.engine.clock import SystemClock
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.task import Aligned, Finished, Send, Task, TaskOutput, Write, named
@@ -52,7 +54,9 @@ from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Progress, Snapshot, progress_for
 from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.runners.result import JobResult
+from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report
+from streamflow.state.memory import Memory
 
 MAX_ROWS = 16_384
 INTERVAL = 10_000_000
@@ -62,12 +66,24 @@ P = ParamSpec("P")
 BuildFunction: TypeAlias = "Callable[..., Flow]"
 
 
-def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
+def run(
+    flow: Flow | BuildFunction,
+    /,
+    *,
+    memory: str | int | None = None,
+    spill_dir: str | os.PathLike[str] | None = None,
+    **parameters: Any,
+) -> JobResult:
     """Run a flow, or the flow that a build function gives for these parameters, in this process, to its end.
 
     Ctrl-C stops it cleanly: a bounded job publishes nothing, an unbounded one what it has so far. Raises UserError when
     the flow is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails;
     then transactional sinks publish nothing. (Of several sinks, those committed before one that fails to commit stay.)
+
+    `memory`: about how much the rows of the job's state may take, as "2GB" or a number of bytes; by default half of the
+    machine's memory, or of its container's limit. What is above it goes into files in the folder `spill_dir`, by
+    default the system's folder for temporary files, and comes back when it is needed. The files carry no name: they
+    are gone with the job, however it ends.
 
     >>> import pyarrow as pa, streamflow as sf
     >>> from streamflow_connectors import memory
@@ -79,9 +95,25 @@ def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
     >>> out.table().to_pylist()
     [{'n': 20}]
     """
-    known = () if isinstance(flow, Flow) else [parameter.name for parameter in describe(flow)]
+    known = [] if isinstance(flow, Flow) else [parameter.name for parameter in describe(flow)]
+    for name, given in (("memory", memory), ("spill_dir", spill_dir)):
+        if given is not None and name in known:
+            raise UserError(
+                f"both sf.run and {getattr(flow, '__name__', 'the function')} have a parameter {name}",
+                remedy=f"call the function yourself, and give sf.run its flow: sf.run(build({name}=...), {name}=...)",
+            )
     if later := later_keyword("run", (name for name in parameters if name not in known)):
         raise later
+    return _run(flow, parameters, memory, spill_dir)
+
+
+def _run(
+    flow: Flow | BuildFunction,
+    parameters: Mapping[str, Any],
+    memory: str | int | None,
+    spill_dir: str | os.PathLike[str] | None,
+) -> JobResult:
+    limit = default_memory() if memory is None else parse_size(memory)
     if isinstance(flow, Flow):
         if parameters:
             raise UserError("a finished Flow takes no parameters", remedy="give sf.run the build function")
@@ -90,22 +122,31 @@ def run(flow: Flow | BuildFunction, /, **parameters: Any) -> JobResult:
         built = flow(**check_arguments(flow, parameters))
         if not isinstance(built, Flow):
             raise UserError(f"{flow.__name__} returned a {type(built).__name__}, not a Flow", remedy="return the flow")
-    return run_graph(place(optimise(built.graph()), name=built.name, max_errors=built.max_errors))
+    graph = place(optimise(built.graph()), name=built.name, max_errors=built.max_errors)
+    return run_graph(graph, limit, SpillFiles(spill_dir))
 
 
-def main(build: BuildFunction, argv: Sequence[str] | None = None) -> None:
+def main(
+    build: BuildFunction,
+    argv: Sequence[str] | None = None,
+    *,
+    memory: str | int | None = None,
+    spill_dir: str | os.PathLike[str] | None = None,
+) -> None:
     """Run a script's flow with the arguments of its command line, and exit: what `if __name__ == "__main__"` calls.
 
+    `memory` and `spill_dir` as those of `sf.run`.
     Exit codes: 0 done, 1 the job failed, 2 the flow or its arguments are wrong, 130 interrupted.
     """
-    sys.exit(report(lambda: run(build, **parse_arguments(build, sys.argv[1:] if argv is None else argv))))
+    given = sys.argv[1:] if argv is None else argv
+    sys.exit(report(lambda: _run(build, parse_arguments(build, given), memory, spill_dir)))
 
 
-def run_graph(graph: PhysicalGraph) -> JobResult:
+def run_graph(graph: PhysicalGraph, memory: int, spilled: SpillFiles) -> JobResult:
     """Run a physical graph of one worker."""
     if graph.workers != 1 or graph.stages != 1:
         raise EngineError("the local runner has one worker and no exchange")
-    job = _LocalJob(graph)
+    job = _LocalJob(graph, memory, spilled)
     with Interrupt() as interrupt:
         try:
             return job.run(interrupt)
@@ -125,8 +166,9 @@ class _OpenSink:
 
 
 class _LocalJob:
-    def __init__(self, graph: PhysicalGraph) -> None:
+    def __init__(self, graph: PhysicalGraph, memory: int, spilled: SpillFiles) -> None:
         self._graph = graph
+        self._spilled = spilled
         self._clock = SystemClock()
         self._job = uuid.uuid4().hex
         self._started = self._clock.monotonic()
@@ -141,7 +183,13 @@ class _LocalJob:
             key_groups=graph.key_groups,
         )
         splits = {read: discover(graph, graph.nodes[read]) for read in graph.reads()}
-        self._task = Task(graph, 0, 0, splits={read: {name: {} for name in names} for read, names in splits.items()})
+        self._task = Task(
+            graph,
+            0,
+            0,
+            splits={read: {name: {} for name in names} for read, names in splits.items()},
+            memory=Memory(memory, spilled),
+        )
         self._open_sinks()
         for read, names in splits.items():
             self._reads.append(OpenRead(graph, graph.nodes[read], self._task, split_states(names, {})))
@@ -180,6 +228,7 @@ class _LocalJob:
             late=sum(self._task.late().values()),
             skipped=skipped_rows([self._task]),
             dead=dead_rows([self._task]),
+            spilled=self._spilled.written,
             seconds=(self._clock.monotonic() - self._started) / 1e6,
             stopped=interrupt.asked,
             published=self._finished,
@@ -316,6 +365,7 @@ class _LocalJob:
             late=sum(self._task.late().values()),
             skipped=sum(self._task.rejections.skipped.values()),
             dead=sum(self._task.rejections.dead.values()),
+            spilled=self._spilled.written,
             watermark=min(times, default=None),
             greatest=self._task.greatest_time(),
             held_by=None if holder is None else "/".join(filter(None, (holder.read, holder.split))),

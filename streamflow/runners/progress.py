@@ -21,7 +21,8 @@ NAME = 40
 class Snapshot:
     """A job at one moment. Times are microseconds of event time, None when none is known; `elapsed` in seconds.
 
-    `held_by`: the read, or `read/split`, that the watermark waits for while others are ahead.
+    `held_by`: the read, or `read/split`, that the watermark waits for while others are ahead. `spilled`: bytes of state
+    written to files so far.
     """
 
     rows_in: int
@@ -29,6 +30,7 @@ class Snapshot:
     late: int
     skipped: int = 0
     dead: int = 0
+    spilled: int = 0
     watermark: int | None
     greatest: int | None
     held_by: str | None
@@ -110,7 +112,9 @@ def line(name: str, total: int | None, snapshot: Snapshot, rate: float) -> str:
         parts.append(f"watermark {at:%Y-%m-%d %H:%M:%S}, {behind:g} s behind{held}")
     elif held:
         parts.append(f"no watermark yet{held}")
-    parts.append(f"{count(snapshot.late)} late{not_processed(snapshot.skipped, snapshot.dead)}")
+    parts.append(
+        f"{count(snapshot.late)} late{not_processed(snapshot.skipped, snapshot.dead)}{spilled(snapshot.spilled)}"
+    )
     return " | ".join(parts)
 
 
@@ -127,6 +131,18 @@ def not_processed(skipped: int, dead: int) -> str:
     """
     counted = ((skipped, "skipped"), (dead, "dead"))
     return "".join(f", {count(rows)} {what}" for rows, what in counted if rows)
+
+
+def spilled(written: int) -> str:
+    """What follows where state did not fit in memory.
+
+    >>> spilled(0), spilled(12_345_678)
+    ('', ', 12.3 MB spilled')
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if written >= size:
+            return f", {written / size:.1f} {unit} spilled"
+    return f", {written} B spilled" if written else ""
 
 
 def count(number: float) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class JobResult:
     """What a job did. `stopped`: somebody interrupted it. `published`: what the sinks got is there to be read.
 
-    `skipped`, `dead`: by step, rows that it could not process: left out, and sent to the dead letters.
+    `skipped`, `dead`: by step, rows that it could not process: left out, and sent to the dead letters. `spilled`: bytes
+    of state that were written to files because they did not fit in memory.
     """
 
     name: str
@@ -19,6 +20,7 @@ class JobResult:
     late: int
     skipped: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
+    spilled: int = 0
     seconds: float
     stopped: bool = False
     published: bool = True

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from streamflow.errors import EngineError, StreamflowError, UserError
-from streamflow.runners.progress import count, not_processed
+from streamflow.runners.progress import count, not_processed, spilled
 from streamflow.runners.result import JobResult
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -58,7 +58,7 @@ def summary(result: JobResult) -> str:
     rate = result.rows_in / max(result.seconds, 1e-6)
     text = (
         f"{result.name}: {count(result.rows_in)} rows in, {count(result.rows_out)} out, {count(result.late)} late"
-        f"{not_processed(sum(result.skipped.values()), sum(result.dead.values()))}"
+        f"{not_processed(sum(result.skipped.values()), sum(result.dead.values()))}{spilled(result.spilled)}"
         f" in {result.seconds:.2f} s ({count(rate)} rows/s)"
     )
     if result.stopped:

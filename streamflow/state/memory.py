@@ -7,7 +7,8 @@ nothing after it, and a snapshot holds what was spilled like everything else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -49,19 +50,55 @@ class Spillable(Container, Protocol):
         ...
 
 
-class Memory:
-    """A budget that a worker's containers share. `limit` in bytes.
+class SpillBuffers:
+    """A `SpillStore` of files that are kept in memory: for jobs that touch no disk.
 
-    The host calls `settle` after each event: above the limit the largest containers spill, down to three quarters of
-    the limit, so that not every batch spills a little.
+    >>> store = SpillBuffers()
+    >>> number = store.put(pa.record_batch({"n": [1, 2]}))
+    >>> store.get(number).num_rows, store.written > 0
+    (2, True)
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self) -> None:
+        self.written = 0
+        self._files: dict[int, pa.Buffer] = {}
+        self._numbers = itertools.count()
+
+    def put(self, rows: pa.RecordBatch) -> int:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, rows.schema) as writer:
+            writer.write_batch(rows)
+        number = next(self._numbers)
+        self._files[number] = sink.getvalue()
+        self.written += self._files[number].size
+        return number
+
+    def get(self, number: int) -> pa.RecordBatch:
+        with pa.ipc.open_file(self._files[number]) as reader:
+            return reader.get_batch(0)
+
+    def free(self, number: int) -> None:
+        del self._files[number]
+
+
+class Memory:
+    """A budget that the containers of one worker's tasks share: `limit` in bytes, and where the rest goes.
+
+    Tasks call `settle` after each event: above the limit the largest containers spill, down to three quarters of the
+    limit, so that not every batch spills a little.
+    """
+
+    def __init__(self, limit: int, store: SpillStore) -> None:
         self._limit = limit
+        self._store = store
         self._containers: list[Spillable] = []
 
-    def add(self, containers: Sequence[Spillable]) -> None:
-        self._containers += containers
+    def add(self, containers: Iterable[Container]) -> None:
+        """Look after those that can spill; before anything else is done with them."""
+        for container in containers:
+            if isinstance(container, Spillable):
+                container.attach(self._store)
+                self._containers.append(container)
 
     @property
     def resident(self) -> int:

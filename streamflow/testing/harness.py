@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from streamflow.cluster.checkpoint import Checkpoint
+from streamflow.connect.units import parse_size
 from streamflow.engine.clock import ManualClock
 from streamflow.errors import UserError
 from streamflow.flow.flow import Flow
@@ -42,6 +43,7 @@ def run(
     workers: int = 1,
     crashes: int = 0,
     key_groups: int = DEFAULT_KEY_GROUPS,
+    memory: str | int | None = None,
 ) -> Results:
     """Run the whole flow and return what its sinks got.
 
@@ -49,13 +51,15 @@ def run(
     `advance("5m")` among them, or anything with the Arrow PyCapsule interface, or `splits` of these. Reads that are not
     named are read as they are; all sinks are collected, nothing is written. `seed` decides batch sizes, interleaving
     and crashes; `workers` is the number of logical workers. With `crashes`, that many times the job takes a checkpoint,
-    goes on, dies, and is restored onto another number of workers. At the end every window fires.
+    goes on, dies, and is restored onto another number of workers. `memory`: what the state of each worker may take, as
+    "1MB" or bytes (see `sf.run`); what is above it spills, into buffers. At the end every window fires.
 
     Raises what a real run would raise, and EngineError when an invariant breaks.
     """
     clock = ManualClock()
     graph = optimise(_swap(flow.graph(), sources or {}, clock, seed))
-    return _Harness(flow, graph, key_groups, clock, random.Random(seed)).run(workers, crashes)
+    limit = None if memory is None else parse_size(memory)
+    return _Harness(flow, graph, key_groups, clock, random.Random(seed), limit).run(workers, crashes)
 
 
 def _swap(graph: Graph, sources: Mapping[str, Any], clock: ManualClock, seed: int) -> Graph:
@@ -76,12 +80,21 @@ def _swap(graph: Graph, sources: Mapping[str, Any], clock: ManualClock, seed: in
 class _Harness:
     """The attempts of one job, one after the other."""
 
-    def __init__(self, flow: Flow, graph: Graph, key_groups: int, clock: ManualClock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        graph: Graph,
+        key_groups: int,
+        clock: ManualClock,
+        rng: random.Random,
+        memory: int | None,
+    ) -> None:
         self._flow = flow
         self._graph = graph
         self._key_groups = key_groups
         self._clock = clock
         self._rng = rng
+        self._memory = memory
         self._tables: dict[str, list[pa.Table]] = {}
 
     def run(self, workers: int, crashes: int) -> Results:
@@ -117,6 +130,7 @@ class _Harness:
             clock=self._clock,
             max_rows=self._rng.choice([1, 7, 100, 16_384]),
             wrap=Checked,
+            memory=self._memory,
         )
 
     def _crash(self, job: InlineJob) -> bool:
