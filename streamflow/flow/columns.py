@@ -216,9 +216,9 @@ def aggregated(
     bounds = _bounds_after(keys, window, kind)
     lateness = kind.lateness
     if firing is not None and firing.refines:
-        bounds = ()  # what a window fires is not final
         lateness += firing.allowed
         if firing.accumulates:
+            bounds = ()  # what a window fires is replaced
             changelog = (*keys, *(field.name for field in _bound_fields(window)))
     timed = kind.event_time if window is None else not isinstance(window, Global | Count)
     return StreamType(pa.schema(fields), event_time=timed, changelog=changelog, bounds=bounds, lateness=lateness)

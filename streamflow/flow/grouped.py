@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -16,7 +17,7 @@ from streamflow.flow.keyed_function import KeyedFunction, keyed_calls
 from streamflow.flow.location import Building
 from streamflow.flow.windows import Duration, not_negative
 from streamflow.plan.logical.contract import TIME
-from streamflow.plan.logical.nodes import Aggregate, Dedup, Named, Process, SortKey, Top
+from streamflow.plan.logical.nodes import Aggregate, Dedup, Hold, Named, Process, SortKey, Top
 from streamflow.plan.logical.order import require_order
 from streamflow.plan.logical.windows import (
     Assigned,
@@ -89,7 +90,8 @@ class KeyedStream:
             kind = self._rows._node.type
             checked.require_append_only(kind, "agg")
             window = checked.final_window(self._keys, kind)
-            return aggregate(self._rows, self._keys, window, named_columns(aggregates, named), at)
+            rows = self._rows if window is None else held(self._rows, at)
+            return aggregate(rows, self._keys, window, named_columns(aggregates, named), at)
 
     def top(self, n: int, *, by: By) -> Stream:
         """The `n` first rows per key among results of fired windows; a key holds `window_start` or `window_end`.
@@ -110,7 +112,7 @@ class KeyedStream:
                     f"top of {', '.join(self._keys)} has no window, so it would never be final",
                     remedy='window the rows, .window(...).top(...), or key results of a window by "window_end" too',
                 )
-            return _top(self._rows, self._keys, window, n, sort_keys(by), at)
+            return _top(held(self._rows, at), self._keys, window, n, sort_keys(by), at)
 
     def dedup(self, *, keep: Literal["any", "first", "last"] = "any", within: str | timedelta | None = None) -> Stream:
         """One row per key; `within`: one in so much event time, counted from the last row that was kept.
@@ -131,14 +133,18 @@ class KeyedStream:
             span = checked.dedup_span(keep, within, kind)
             window = checked.final_window(self._keys, kind)
             if window is not None and span is None:
-                return _top(self._rows, self._keys, window, 1, (SortKey(TIME, descending=keep == "last"),), at)
+                return _top(
+                    held(self._rows, at), self._keys, window, 1, (SortKey(TIME, descending=keep == "last"),), at
+                )
             if keep == "last":
                 raise UserError(
                     "the last row of a key is not known before the stream ends",
                     remedy='keep="first", or .window(...) the rows before',
                 )
-            node = Dedup(type=kind, location=at, input=self._rows._node, keys=self._keys, keep=keep, within=span)
-            return self._rows._next(node, "dedup")
+            rows = held(self._rows, at) if keep == "first" else self._rows
+            above = rows._node
+            node = Dedup(type=above.type, location=at, input=above, keys=self._keys, keep=keep, within=span)
+            return rows._next(node, "dedup")
 
     def process(self, function: KeyedFunction, *, ordered: bool = True) -> Stream:
         """What a `KeyedFunction` makes of the rows of each key, one after the other, and of its timers.
@@ -167,10 +173,9 @@ class KeyedStream:
         with Building("process") as at:
             calls = keyed_calls(function)
             kind = checked.processed(calls, self._keys, self._rows._node.type, ordered)
-            node = Process(
-                type=kind, location=at, input=self._rows._node, keys=self._keys, function=calls, ordered=ordered
-            )
-            return self._rows._next(node, "process")
+            rows = held(self._rows, at) if ordered else self._rows
+            node = Process(type=kind, location=at, input=rows._node, keys=self._keys, function=calls, ordered=ordered)
+            return rows._next(node, "process")
 
     if not TYPE_CHECKING:
 
@@ -237,6 +242,15 @@ class WindowedStream:
             raise no_such_method("a windowed stream", WindowedStream, name, instead.WINDOWED)
 
 
+def held(rows: Stream, at: Location) -> Stream:
+    """For a step that takes a row only once: the rows, and a watermark that none of them is below (rule 8)."""
+    kind = rows._node.type
+    if not kind.lateness:
+        return rows
+    node = Hold(type=replace(kind, lateness=0), location=at, part_of="next", input=rows._node, by=kind.lateness)
+    return rows._next(node, "late results waited for")
+
+
 def windowed(
     rows: Stream,
     keys: tuple[str, ...],
@@ -256,6 +270,8 @@ def windowed(
     checked.require_append_only(rows._node.type, "a window")
     if not isinstance(window, Global):
         checked.require_event_time(rows._node.type, "a window")
+    if isinstance(window, Count):
+        rows = held(rows, at)
     return WindowedStream(rows, keys, window, _firing(window, allowed_lateness, trigger, rows), at)
 
 
@@ -269,11 +285,6 @@ def _firing(window: Window, allowed_lateness: Duration | None, trigger: Trigger 
     if isinstance(window, Count):
         if trigger is not None:
             raise UserError("a window of so many rows fires when it has them", remedy="leave trigger= out")
-        if rows._node.type.lateness:
-            raise UserError(
-                "windows of so many rows go by event time, and windows upstream send late results",
-                remedy="let their watermark wait longer instead",
-            )
         return checked.firing(0, 0, None)
     if isinstance(window, Global):
         return checked.firing(0, 0, trigger)

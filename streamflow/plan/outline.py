@@ -28,6 +28,7 @@ from streamflow.plan.logical.nodes import (
     Explode,
     Filter,
     FlatMap,
+    Hold,
     Late,
     MapBatches,
     MapRows,
@@ -178,6 +179,8 @@ def _title(node: Node) -> str:  # noqa: C901 (one case for each node)
             return f"rows late for results{_by(node.keys)}{_window(node.window)}"
         case Assign():
             return f"rows with their windows of {type(node.assigner).__name__}"
+        case Hold(by=by):
+            return f"watermark held back by {duration(by)}"
         case Partition():
             return f"rows of a key together{_by(node.keys)}"
         case Top():

@@ -8,6 +8,7 @@ from functools import partial
 from streamflow.operators.assign_windows import AssignWindows
 from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
+from streamflow.operators.hold import HoldWatermark
 from streamflow.operators.stateless import (
     ApplyBatches,
     Compute,
@@ -25,6 +26,7 @@ from streamflow.plan.logical.nodes import (
     Explode,
     Filter,
     FlatMap,
+    Hold,
     MapBatches,
     MapRows,
     Node,
@@ -33,6 +35,7 @@ from streamflow.plan.logical.nodes import (
     inputs,
 )
 from streamflow.plan.logical.schema import physical_schema
+from streamflow.plan.logical.show import duration
 
 
 def row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
@@ -69,6 +72,8 @@ def row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
             return label, partial(ApplyBatches, node.function, schema, node.max_rows, node.form)
         case Peek():
             return f"peek {node.rows}", partial(PeekRows, node.name or "peek", node.rows)
+        case Hold():
+            return f"watermark held back by {duration(node.by)}", partial(HoldWatermark, node.by)
         case Changes():
             return "changes", partial(ShowChanges, schema_in)
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -13,8 +13,8 @@ import streamflow as sf
 from streamflow import col
 from streamflow.errors import SchemaError, UserError
 from streamflow.plan.explain import explain
-from streamflow.plan.logical.nodes import Aggregate, Late
-from streamflow.plan.logical.windows import Global, Trigger
+from streamflow.plan.logical.nodes import Aggregate, Dedup, Hold, Late, Process, Top
+from streamflow.plan.logical.windows import Final, Global, Trigger
 
 SCHEMA = pa.schema({"at": pa.timestamp("us", "UTC"), "city": pa.string(), "fare": pa.float64()})
 SECOND = 1_000_000
@@ -30,6 +30,19 @@ def rides(flow: sf.Flow) -> sf.Stream:
     return flow.read("rides", memory.Source(SCHEMA.empty_table()), event_time="at")
 
 
+class Total(NamedTuple):
+    city: str
+    rides: int
+
+
+class Count(sf.KeyedFunction):
+    total = sf.cell(int, default=0)
+
+    def on_row(self, city: str, rides: int) -> Total:
+        self.total += rides
+        return Total(city, self.total)
+
+
 def by_city(rides: sf.Stream, **firing: Any) -> sf.Stream:
     return rides.key_by("city").window(sf.tumbling("1h"), **firing).agg(rides=sf.count())
 
@@ -42,20 +55,32 @@ def test_with_allowed_lateness_the_results_are_a_changelog_by_key_and_window(rid
     assert node.type.bounds == ()
 
 
-def test_panes_that_discard_are_append_only_and_never_final(rides: sf.Stream) -> None:
-    panes = by_city(rides, trigger=sf.trigger(early=10, accumulate=False))
+@pytest.mark.parametrize("lateness", [None, "5s"])
+def test_panes_that_discard_are_append_only_and_their_windows_are_final(rides: sf.Stream, lateness: str | None) -> None:
+    panes = by_city(rides, allowed_lateness=lateness, trigger=sf.trigger(early=10, accumulate=False))
     assert panes._node.type.changelog is None
-    busiest = panes.key_by("window_end").agg(most=col("rides").max())
-    assert busiest._node.type.changelog == ("window_end",)
-    with pytest.raises(UserError, match="has no window"):
-        by_city(rides, trigger=sf.trigger(early=10, accumulate=False)).key_by("window_end").top(1, by="rides")
+    totals = panes.key_by("window_end", "city").agg(rides=col("rides").sum())
+    assert totals._node.type.changelog is None
+    assert totals._node.type.lateness == 0
+    busiest = totals.key_by("window_end").top(1, by="rides")._node
+    assert isinstance(busiest, Top)
+    assert busiest.window == Final("window_end", 0)
 
 
-def test_a_trigger_that_never_fires_twice_changes_nothing(rides: sf.Stream) -> None:
-    made, plain = by_city(rides, trigger=sf.trigger(late=5))._node, by_city(rides)._node
-    assert made.type == plain.type
-    assert isinstance(made, Aggregate)
-    assert made.trigger is None
+def test_steps_that_take_a_row_once_wait_for_late_results(flow: sf.Flow, rides: sf.Stream) -> None:
+    changes = by_city(rides, allowed_lateness="5s").changes()
+    for name, stream in (
+        ("twos", changes.window(sf.count_window(2)).agg(n=sf.count())),
+        ("once", changes.key_by("city").dedup(keep="first")),
+        ("totals", changes.key_by("city").process(Count())),
+    ):
+        node = stream._node
+        assert isinstance(node, Aggregate | Dedup | Process)
+        assert isinstance(node.input, Hold)
+        assert node.input.by == 5 * SECOND
+        assert node.type.lateness == 0
+        stream.step(name).write(f"{name} out", memory.Sink())
+    assert explain(flow.graph(), name="rides", workers=1).count("watermark held back by 5s") == 9  # in three graphs
 
 
 @pytest.mark.parametrize(("asked", "needed"), [(None, 5), ("2s", 5), ("9s", 9)])
@@ -137,10 +162,6 @@ REFUSED: dict[str, tuple[Callable[[sf.Stream], object], str]] = {
     ),
     "late for so many rows": (lambda rides: rides.window(sf.count_window(3), allowed_lateness="1s"), "no row is late"),
     "so many rows, early": (lambda rides: rides.window(sf.count_window(3), trigger=sf.trigger(early=1)), "has them"),
-    "so many rows after late ones": (
-        lambda rides: by_city(rides, allowed_lateness="5s").changes().window(sf.count_window(3)),
-        "windows upstream send late results",
-    ),
     "no rows": (lambda rides: sf.count_window(0), "is not a number of rows"),
     "negative lateness": (lambda rides: rides.window(sf.tumbling("1m"), allowed_lateness="-1s"), "is negative"),
     "no trigger": (lambda rides: rides.window(sf.tumbling("1m"), trigger=5), "not a trigger"),  # type: ignore[arg-type]

@@ -208,6 +208,17 @@ class Partition(LogicalNode):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(LogicalNode):
+    """Rows as they are, the watermark held back `by` what they may lie below it: for steps that take a row only once.
+
+    `by` microseconds is the input's lateness (rule 8), so that the rows have none any more.
+    """
+
+    input: Node
+    by: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assign(LogicalNode):
     """Each row once for each of its windows, with their bounds as columns. Made by a rule, never by the API."""
 
@@ -264,6 +275,7 @@ Node: TypeAlias = (
     | Dedup
     | Late
     | Partition
+    | Hold
     | Assign
     | Changes
     | Write

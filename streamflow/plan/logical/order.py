@@ -11,6 +11,7 @@ from streamflow.plan.logical.nodes import (
     Explode,
     Filter,
     FlatMap,
+    Hold,
     MapBatches,
     MapRows,
     Named,
@@ -35,7 +36,9 @@ def order_parts(node: Node) -> int | None:
             return 1
         case Aggregate(window=window):
             return None if window is None or node.lateness or node.trigger is not None else 1
-        case Filter() | Project() | Partition() | Assign() | MapRows() | WithEventTime() | Peek() | MapBatches():
+        case (
+            Filter() | Project() | Partition() | Hold() | Assign() | MapRows() | WithEventTime() | Peek() | MapBatches()
+        ):
             return order_parts(node.input)
         case FlatMap() | Explode():
             parts = order_parts(node.input)

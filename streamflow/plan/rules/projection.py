@@ -19,6 +19,7 @@ from streamflow.plan.logical.nodes import (
     Explode,
     Filter,
     FlatMap,
+    Hold,
     Late,
     LogicalNode,
     MapBatches,
@@ -63,7 +64,9 @@ def push_projection(graph: Graph) -> Graph:
                 return _narrow_read(node, wanted)
             case Project():
                 return _narrow_project(node, wanted)
-            case Filter() | WithEventTime() | Peek() | Changes() | Explode() | Dedup() | Partition() | Assign():
+            case (
+                Filter() | WithEventTime() | Peek() | Changes() | Explode() | Dedup() | Partition() | Assign() | Hold()
+            ):
                 return _narrow_through(node)
             case Union():
                 return _narrow_union(node, reads(original, wanted, frozenset(original.type.schema.names)))
@@ -107,7 +110,7 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
             return wanted | _columns(node.event_time, visible) | carried
         case MapRows() | FlatMap():
             return _columns(node.function, visible)
-        case Explode() | Assign() | Partition():
+        case Explode() | Assign() | Partition() | Hold():
             return (wanted & visible) | _of_its_own(node)
         case Process():
             return _columns(node.function.on_row, visible) | frozenset(node.keys)
@@ -129,13 +132,13 @@ def _columns(expr: Expr, visible: Names) -> Names:
     return columns_of(expr) | (visible if takes_all_columns(expr) else frozenset())
 
 
-def _of_its_own(node: Explode | Assign | Partition) -> Names:
+def _of_its_own(node: Explode | Assign | Partition | Hold) -> Names:
     match node:
         case Explode():
             return frozenset({node.column})
         case Partition():
             return frozenset(node.keys)
-        case Assign():
+        case Assign() | Hold():
             return frozenset()
 
 

@@ -8,6 +8,7 @@ from streamflow.plan.logical.nodes import (
     Aggregate,
     Dedup,
     Filter,
+    Hold,
     Named,
     Node,
     Peek,
@@ -21,7 +22,7 @@ from streamflow.plan.logical.schema import expression_schema
 from streamflow.plan.rewrite import Graph, topological
 from streamflow.plan.rules.projection import reads
 
-_KEEPS_COLUMNS = (Filter, WithEventTime, Peek, Union, Dedup, Write)
+_KEEPS_COLUMNS = (Filter, WithEventTime, Peek, Union, Dedup, Hold, Write)
 
 
 def validate(graph: Graph, *, after: str) -> None:
