@@ -38,7 +38,8 @@ class KeyedFunction:
 
     State is what the class declares: `sf.cell`, `sf.list_cell` and `sf.map_cell` are attributes that are read, assigned
     and deleted; every key has its own, checkpoints hold them. `sf.timer` is set to a time, and `on_<its name>` runs
-    then. Any other attribute is set in `__init__` only, and is the same for all keys.
+    then. Any other attribute is set in `__init__`, or in `open`, and is the same for all keys: a method `open()` is
+    called once in a process, before rows, and `close()` at the end, also after an error.
 
     `on_row` takes columns by name, as row functions do. `on_<timer>` takes keys by name. Both may take `_time`: the
     event time of the row, or of the timer. What they return or yield are records of one type, or None for nothing.

@@ -64,10 +64,12 @@ def record_fields(type_: type[Any] | pa.Schema) -> pa.Schema:
 def is_record(type_: object) -> bool:
     """Is it a dataclass, a NamedTuple or a TypedDict?"""
     return isinstance(type_, type) and (
-        dataclasses.is_dataclass(type_)
-        or typing.is_typeddict(type_)
-        or (issubclass(type_, tuple) and hasattr(type_, "_fields"))
+        dataclasses.is_dataclass(type_) or typing.is_typeddict(type_) or _is_tuple(type_)
     )
+
+
+def _is_tuple(type_: object) -> bool:
+    return isinstance(type_, type) and issubclass(type_, tuple) and hasattr(type_, "_fields")
 
 
 def cast_type(type_: pa.DataType | type[Any]) -> pa.DataType:
@@ -341,7 +343,7 @@ def _taken(
 
 def _signature(function: Callable[..., Any], name: str) -> tuple[inspect.Signature, dict[str, Any]]:
     try:
-        return inspect.signature(function), _hints(_inner(function))
+        return inspect.signature(function), _hints(function if _is_tuple(function) else _inner(function))
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{name} does not say what it takes and gives",

@@ -85,7 +85,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhysicalNode:
-    """`step` is shown to users and is the address of the node's state; `label` says what it does, for plans."""
+    """`step` is shown to users and is the address of the node's state; `label` says what it does, for plans.
+
+    `functions`: the users' objects in it that the host opens and closes.
+    """
 
     id: int
     step: str
@@ -96,6 +99,7 @@ class PhysicalNode:
     edges: tuple[Edge, ...]
     stage: int
     on_error: OnError = "fail"
+    functions: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

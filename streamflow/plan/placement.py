@@ -48,6 +48,7 @@ from streamflow.plan.logical.windows import (
     Sliding,
     Tumbling,
 )
+from streamflow.plan.openable import openable
 from streamflow.plan.physical import (
     DEFAULT_KEY_GROUPS,
     Deliver,
@@ -157,6 +158,7 @@ class _Builder:
                 edges=tuple(edges),
                 stage=stage,
                 on_error=(node.on_error if can_reject(node) else None) or "fail",
+                functions=openable(node),
             )
         )
         return len(self.nodes) - 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from typing import assert_never
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ from streamflow.errors import EngineError
 from streamflow.kernels.hashing import groups_of_worker
 from streamflow.operators.events import Event
 from streamflow.plan.physical import PhysicalGraph
+from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.state.files import decode, encode
 from streamflow.state.memory import Memory, SpillBuffers
@@ -78,7 +80,11 @@ class InlineJob:
             first=1 if checkpoint is None else checkpoint.number + 1,
         )
         self._unfinished = {(worker, stage) for worker in range(graph.workers) for stage in range(graph.stages)}
-        self._deploy(checkpoint, wrap, memory)
+        self._functions = OpenFunctions(graph)
+        with ExitStack() as opened:
+            opened.enter_context(self._functions)
+            self._deploy(checkpoint, wrap, memory)
+            opened.pop_all()
 
     # -- deployment
 
@@ -250,8 +256,10 @@ class InlineJob:
         return dead_rows(self._tasks.values())
 
     def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
         for _, read in self._reads:
             read.close()
+        self._functions.close()
 
     def results(self) -> Mapping[str, pa.Table]:
         """Committed rows by the sink's step."""

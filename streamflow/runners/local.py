@@ -50,6 +50,7 @@ from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
+from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Progress, Snapshot, progress_for
 from streamflow.runners.reading import OpenRead, discover, split_states
@@ -146,12 +147,13 @@ def run_graph(graph: PhysicalGraph, memory: int, spilled: SpillFiles) -> JobResu
     """Run a physical graph of one worker."""
     if graph.workers != 1 or graph.stages != 1:
         raise EngineError("the local runner has one worker and no exchange")
-    job = _LocalJob(graph, memory, spilled)
-    with Interrupt() as interrupt:
-        try:
-            return job.run(interrupt)
-        finally:
-            job.close()
+    with OpenFunctions(graph):
+        job = _LocalJob(graph, memory, spilled)
+        with Interrupt() as interrupt:
+            try:
+                return job.run(interrupt)
+            finally:
+                job.close()
 
 
 @dataclass(slots=True)

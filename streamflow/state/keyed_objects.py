@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from streamflow.errors import DataError, EngineError
+from streamflow.errors import DataError, EngineError, UserError
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.grouping import group
 from streamflow.kernels.rows import to_python
@@ -45,6 +45,12 @@ class KeyedObjects:
         self._keys = keys
         self._kind = type(prototype)
         self._shared = dict(vars(prototype))
+        for cell in cells:
+            if cell.name in self._shared:
+                raise UserError(
+                    f"{self._kind.__name__}.open() sets the cell {cell.name!r} where there is no key yet",
+                    remedy=f"say what it is at first: {cell.name} = sf.cell(..., default=...)",
+                )
         self._cells = tuple(cells)
         self._timers = tuple(timers)
         self._table = self._empty_table()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -99,16 +100,17 @@ class _Harness:
 
     def run(self, workers: int, crashes: int) -> Results:
         checkpoint: Checkpoint | None = None
-        for _ in range(crashes):
-            job = self._attempt(workers, checkpoint)
-            if self._crash(job):
+        for crashes_left in range(crashes, -1, -1):
+            with closing(self._attempt(workers, checkpoint)) as job:
+                if crashes_left:
+                    self._crash(job)
+                else:
+                    job.run()
+            self._collect(job)
+            if job.finished:
                 break
             checkpoint = job.checkpoint
             workers = self._rng.randint(1, max(3, workers))
-        else:
-            job = self._attempt(workers, checkpoint)
-            job.run()
-        self._collect(job)
         results = Results({name: pa.concat_tables(tables) for name, tables in self._tables.items()})
         results.late, results.skipped, results.dead = job.late(), job.skipped(), job.dead()
         return results
@@ -133,8 +135,8 @@ class _Harness:
             memory=self._memory,
         )
 
-    def _crash(self, job: InlineJob) -> bool:
-        """Run into a checkpoint, past it, and die there; True when the job finished before."""
+    def _crash(self, job: InlineJob) -> None:
+        """Run into a checkpoint, past it, and stop there, unless the job finishes before."""
         before = job.checkpoint
         for _ in range(self._rng.randint(0, 40)):
             job.step()
@@ -143,11 +145,6 @@ class _Harness:
             pass
         for _ in range(self._rng.randint(0, 40)):
             job.step()
-        if job.finished:
-            return True
-        self._collect(job)
-        job.close()
-        return False
 
     def _collect(self, job: InlineJob) -> None:
         for name, table in job.results().items():
