@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -65,6 +65,7 @@ class NumberedReader:
         self._schema = schema
         self._strides = strides
         self._turn = deque(strides)
+        self._paused: list[str] = []
 
     def poll(self, max_rows: int) -> PollResult:
         if not self._turn:
@@ -75,6 +76,11 @@ class NumberedReader:
             return Ended(split)
         self._turn.rotate(-1)
         return [(split, self._batch(self._strides[split].take(max_rows)))]
+
+    def pause(self, splits: Collection[str]) -> None:
+        unfinished = [*self._turn, *self._paused]
+        self._turn = deque(split for split in unfinished if split not in splits)
+        self._paused = [split for split in unfinished if split in splits]
 
     def _batch(self, rows: Ints) -> pa.RecordBatch:
         if not self._schema.names:

@@ -12,7 +12,7 @@ memory.Source(rows=3, splits=2)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -213,6 +213,7 @@ class MemoryReader:
     def __init__(self, cursors: Mapping[str, _Cursor]) -> None:
         self._cursors = cursors
         self._turn = deque(cursors)
+        self._paused: list[str] = []
 
     def poll(self, max_rows: int) -> PollResult:
         if not self._turn:
@@ -225,6 +226,11 @@ class MemoryReader:
         if len(self._turn) > 1:
             self._turn.rotate(-1)
         return [(split, batch)]
+
+    def pause(self, splits: Collection[str]) -> None:
+        unfinished = [*self._turn, *self._paused]
+        self._turn = deque(split for split in unfinished if split not in splits)
+        self._paused = [split for split in unfinished if split in splits]
 
     def positions(self) -> dict[str, Position]:
         return {split: cursor.position for split, cursor in self._cursors.items()}

@@ -84,6 +84,22 @@ class QuietReader(Reader, Protocol):
 
 
 @runtime_checkable
+class PausableReader(Reader, Protocol):
+    """A capability: reads all its splits side by side, and can leave some of them alone for a while.
+
+    What `align=` of a watermark needs: a split far ahead waits for the slowest one. A reader that opens its splits one
+    after the other must not have it, for one that it has yet to open would hold the others for ever.
+    """
+
+    def pause(self, splits: Collection[str]) -> None:
+        """From now on `poll` gives neither rows nor the end of exactly these splits; all others go on.
+
+        Each call replaces the one before. Never all splits that have not ended. Positions stay, connections may.
+        """
+        ...
+
+
+@runtime_checkable
 class WatermarkedReader(Reader, Protocol):
     """A capability: the peer itself says how far a split has come, beside what the flow's watermark strategy says."""
 

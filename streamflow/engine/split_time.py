@@ -98,7 +98,7 @@ def _restored_clock(work: SplitTimes, splits: Mapping[str, SplitTime | None]) ->
     before = {name: time for name, time in splits.items() if time is not None}
     greatest = {name: time.greatest for name, time in before.items()}
     bound = work.strategy.bound if isinstance(work.strategy, BoundedOutOfOrderness) else None
-    clock = SplitClock(bound=bound, idle=work.strategy.idle, least=least, greatest=greatest)
+    clock = SplitClock(bound=bound, idle=work.strategy.idle, least=least, greatest=greatest, align=work.strategy.align)
     for name, time in before.items():
         clock.on_watermark(name, time.watermark)
     return clock

@@ -346,6 +346,20 @@ class Task:
         due = [times.clock.idle_at() for times in self._times_of(read)]
         return min((time for time in due if time is not None), default=None)
 
+    def ahead(self, read: int) -> frozenset[str]:
+        """The splits of the read that are to be paused, because others are too far behind them (rule 5).
+
+        Never one that a watermark waits for, so that where a read has two event times, each with a watermark of its
+        own, they cannot wait for one another.
+        """
+        clocks = [times.clock.ahead() for times in self._times_of(read)]
+        return frozenset().union(*(ahead for ahead, _ in clocks)).difference(*(slowest for _, slowest in clocks))
+
+    def on_paused(self, read: int, splits: Iterable[str]) -> None:
+        """From now on these splits are not polled, so that they do not become idle."""
+        for times in self._times_of(read):
+            times.clock.on_paused(splits)
+
     def on_split_ended(self, read: int, split: str, *, last: bool) -> list[TaskOutput]:
         """The split has no more rows. `last`: so have all, and no split can appear (see `on_read_ended`)."""
         for times in self._times_of(read):

@@ -99,9 +99,9 @@ class _Split:
 class SplitClock:
     """The watermark of a read: the minimum over all its known splits, opened or not, that are neither idle nor ended.
 
-    `bound` and `idle` in microseconds; without a bound event times say nothing, only `on_watermark` does. `least` gives
-    for every known split a time that none of its rows lies below, MIN_TIME when that is not known. Times are event
-    times; `now` is the monotonic clock.
+    `bound`, `idle` and `align` in microseconds; without a bound event times say nothing, only `on_watermark` does.
+    `least` gives for every known split a time that none of its rows lies below, MIN_TIME when that is not known. Times
+    are event times; `now` is the monotonic clock.
 
     >>> clock = SplitClock(bound=5, idle=None, least={"a": MIN_TIME, "b": 100})
     >>> clock.on_rows("a", 50)
@@ -116,9 +116,11 @@ class SplitClock:
         idle: int | None,
         least: Mapping[str, int],
         greatest: Mapping[str, int] | None = None,
+        align: int | None = None,
     ) -> None:
         self._bound = bound
         self._idle = idle
+        self._align = align
         self._splits = {name: _Split(time) for name, time in least.items()}
         for name, time in (greatest or {}).items():
             self._splits[name].greatest = time
@@ -158,6 +160,11 @@ class SplitClock:
         waiting = (s.quiet_since for s in self._splits.values() if not s.idle and not s.ended)
         return min((since + self._idle for since in waiting if since is not None), default=None)
 
+    def on_paused(self, splits: Iterable[str]) -> None:
+        """These splits are no longer polled: their silence begins anew when they are (rule 4)."""
+        for name in splits:
+            self._splits[name].quiet_since = None
+
     def on_ended(self, split: str) -> None:
         self._splits[split].ended = True
 
@@ -168,6 +175,18 @@ class SplitClock:
         if ahead <= self.current.time:
             return None
         return next((n for n, split in awake.items() if split.watermark(self._bound) == self.current.time), None)
+
+    def ahead(self) -> tuple[set[str], set[str]]:
+        """The splits that are more than `align` ahead of the watermark, and those that it waits for (rule 5).
+
+        Only of those that are neither idle nor ended; the slowest of these is never ahead. Both empty without `align`.
+        """
+        if self._align is None:
+            return set(), set()
+        awake = {n: s.watermark(self._bound) for n, s in self._splits.items() if not s.ended and not s.idle}
+        held = max(self.current.time, min(awake.values(), default=MIN_TIME))
+        ahead = {name for name, time in awake.items() if time - self._align > held}
+        return ahead, {name for name, time in awake.items() if time <= held}
 
     def watermark(self, *, ended: bool) -> Watermark:
         """The read's watermark. `ended`: every split has ended and none can appear."""

@@ -142,13 +142,22 @@ def session(gap: Duration) -> Session:
         return Session(_positive("gap", gap))
 
 
-def bounded_out_of_orderness(bound: Duration, *, idle: Duration | None = None) -> BoundedOutOfOrderness:
+def bounded_out_of_orderness(
+    bound: Duration, *, idle: Duration | None = None, align: Duration | None = None
+) -> BoundedOutOfOrderness:
     """The watermark of a split trails its greatest event time by `bound`: rows that are later than that are late.
 
     A split that gives no rows for `idle` no longer holds the others back.
 
-    >>> bounded_out_of_orderness("1s", idle="30s")
-    BoundedOutOfOrderness(bound=1000000, idle=30000000)
+    `align`: a split more than that ahead of the slowest one is not read until that has come closer, so that windows
+    need not keep what a fast split brings long before they can fire. Results are the same with and without. A split
+    ends up ahead by at most `align` and one batch. It is each worker for itself, among the splits of one read that this
+    worker reads side by side; readers that take one split after the other (files) have nothing to align, and of other
+    connectors those do whose readers can pause. A split that has nothing holds the others too: give `idle` where that
+    may be.
+
+    >>> bounded_out_of_orderness("1s", idle="30s", align="1m")
+    BoundedOutOfOrderness(bound=1000000, idle=30000000, align=60000000)
     """
     with Building("bounded_out_of_orderness"):
         length = _duration("bound", bound)
@@ -156,36 +165,40 @@ def bounded_out_of_orderness(bound: Duration, *, idle: Duration | None = None) -
             raise UserError(
                 f"bound={bound!r} is negative", remedy="write how much later than its successors a row may come"
             )
-        return BoundedOutOfOrderness(length, None if idle is None else _positive("idle", idle))
+        return BoundedOutOfOrderness(length, *_idle_and_align(idle, align))
 
 
-def monotonic(*, idle: Duration | None = None) -> BoundedOutOfOrderness:
-    """For splits whose event times never go back: a bound of zero.
+def monotonic(*, idle: Duration | None = None, align: Duration | None = None) -> BoundedOutOfOrderness:
+    """For splits whose event times never go back: a bound of zero. The rest is as in `bounded_out_of_orderness`.
 
     >>> monotonic()
-    BoundedOutOfOrderness(bound=0, idle=None)
+    BoundedOutOfOrderness(bound=0, idle=None, align=None)
     """
     with Building("monotonic"):
-        return BoundedOutOfOrderness(0, None if idle is None else _positive("idle", idle))
+        return BoundedOutOfOrderness(0, *_idle_and_align(idle, align))
 
 
-def watermark_from(column: ColumnLike, *, idle: Duration | None = None) -> FromColumn:
+def watermark_from(column: ColumnLike, *, idle: Duration | None = None, align: Duration | None = None) -> FromColumn:
     """The rows carry their watermark, as a column or an expression: a row that says 12:00 is the promise that behind it
     no row of its split is older than 12:00.
 
-    A null says nothing, nor does a time before that of an earlier row.
+    A null says nothing, nor does a time before that of an earlier row. `idle` and `align` as in
+    `bounded_out_of_orderness`.
 
     >>> watermark_from("complete_until").idle is None
     True
     """
     with Building("watermark_from"):
-        return FromColumn(to_node(column), None if idle is None else _positive("idle", idle))
+        return FromColumn(to_node(column), *_idle_and_align(idle, align))
 
 
-def watermark_by(generator: WatermarkGenerator, *, idle: Duration | None = None) -> Generated:
+def watermark_by(
+    generator: WatermarkGenerator, *, idle: Duration | None = None, align: Duration | None = None
+) -> Generated:
     """A watermark of your own: an object with `on_batch(times, state)`, as `sf.WatermarkGenerator` describes it.
 
-    It is asked for every split by itself, and sees the event times of a whole batch as an array of numpy.
+    It is asked for every split by itself, and sees the event times of a whole batch as an array of numpy. `idle` and
+    `align` as in `bounded_out_of_orderness`.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
@@ -205,7 +218,11 @@ def watermark_by(generator: WatermarkGenerator, *, idle: Duration | None = None)
             raise UserError(
                 f"{generator!r} is no generator of watermarks: it has no on_batch", remedy="see sf.WatermarkGenerator"
             )
-        return Generated(generator, None if idle is None else _positive("idle", idle))
+        return Generated(generator, *_idle_and_align(idle, align))
+
+
+def _idle_and_align(idle: Duration | None, align: Duration | None) -> tuple[int | None, int | None]:
+    return None if idle is None else _positive("idle", idle), None if align is None else _positive("align", align)
 
 
 def _calendar(size: Duration, length: int, offset: int, tz: str) -> Calendar:

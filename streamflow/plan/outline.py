@@ -339,7 +339,11 @@ def _watermark(strategy: WatermarkStrategy) -> str:
             behind = f"made by {type(generator).__name__}"
         case other:
             assert_never(other)
-    return behind if strategy.idle is None else f"{behind}, a split is idle after {duration(strategy.idle)}"
+    if strategy.idle is not None:
+        behind += f", a split is idle after {duration(strategy.idle)}"
+    if strategy.align is not None:
+        behind += f", a split more than {duration(strategy.align)} ahead waits for the slowest"
+    return behind
 
 
 # -- physical nodes

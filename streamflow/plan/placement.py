@@ -234,13 +234,17 @@ class _Builder:
                     location=node.location,
                     remedy="give it to the read, or write watermark=sf.bounded_out_of_orderness(...) here",
                 )
-            if node.watermark.idle is not None:
-                raise UserError(
-                    "idle= counts the time in which a split has nothing to read, and here no split is known",
-                    step=self._step_above([Edge(upstream)]),
-                    location=node.location,
-                    remedy="give idle= to the watermark of the read",
-                )
+            for option, given, what in (
+                ("idle", node.watermark.idle, "counts the time in which a split has nothing to read"),
+                ("align", node.watermark.align, "lets a split wait for others"),
+            ):
+                if given is not None:
+                    raise UserError(
+                        f"{option}= {what}, and here no split is known",
+                        step=self._step_above([Edge(upstream)]),
+                        location=node.location,
+                        remedy=f"give {option}= to the watermark of the read",
+                    )
             make = partial(SetEventTime, evaluate, node.watermark.bound, schema)
             return self._add(node, label, schema, Run(make, times=True), [Edge(upstream)])
         read = upstream

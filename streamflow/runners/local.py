@@ -371,6 +371,7 @@ class _LocalJob:
             watermark=min(times, default=None),
             greatest=self._task.greatest_time(),
             held_by=None if holder is None else "/".join(filter(None, (holder.read, holder.split))),
+            waiting=[f"{read.node.step}/{split}" for read in self._reads for split in sorted(read.paused)],
             elapsed=(self._clock.monotonic() - self._started) / 1e6,
         )
 

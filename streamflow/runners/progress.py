@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TextIO
@@ -21,8 +22,8 @@ NAME = 40
 class Snapshot:
     """A job at one moment. Times are microseconds of event time, None when none is known; `elapsed` in seconds.
 
-    `held_by`: the read, or `read/split`, that the watermark waits for while others are ahead. `spilled`: bytes of state
-    written to files so far.
+    `held_by`: the read, or `read/split`, that the watermark waits for while others are ahead. `waiting`: every
+    `read/split` that is too far ahead and paused. `spilled`: bytes of state written to files so far.
     """
 
     rows_in: int
@@ -34,6 +35,7 @@ class Snapshot:
     watermark: int | None
     greatest: int | None
     held_by: str | None
+    waiting: Sequence[str] = ()
     elapsed: float
 
 
@@ -106,6 +108,7 @@ def line(name: str, total: int | None, snapshot: Snapshot, rate: float) -> str:
         f"{count(rate)} rows/s",
     ]
     held = "" if snapshot.held_by is None else f", held by {_end_of(snapshot.held_by)}"
+    held += _waiting(snapshot.waiting)
     if snapshot.watermark is not None:
         at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=snapshot.watermark)
         behind = 0.0 if snapshot.greatest is None else max(0, snapshot.greatest - snapshot.watermark) / 1e6
@@ -116,6 +119,17 @@ def line(name: str, total: int | None, snapshot: Snapshot, rate: float) -> str:
         f"{count(snapshot.late)} late{not_processed(snapshot.skipped, snapshot.dead)}{spilled(snapshot.spilled)}"
     )
     return " | ".join(parts)
+
+
+def _waiting(splits: Sequence[str]) -> str:
+    """
+    >>> _waiting(["bids/1", "bids/4", "bids/5"])
+    ', bids/1 and 2 more wait'
+    """
+    if not splits:
+        return ""
+    more = f" and {len(splits) - 1} more wait" if len(splits) > 1 else " waits"
+    return f", {_end_of(splits[0])}{more}"
 
 
 def _end_of(name: str) -> str:

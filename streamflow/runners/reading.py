@@ -16,6 +16,7 @@ from streamflow.connect.source import (
     Ended,
     GrowingReader,
     GrowingSource,
+    PausableReader,
     QuietReader,
     Reader,
     Wait,
@@ -92,6 +93,9 @@ class OpenRead:
         self._watermarked: WatermarkedReader | None = None  # the same reader, if it is one: slow to ask at each poll
         self._asked: QuietReader | None = None
         self._clocked: ClockedReader | None = None
+        self._pausable: PausableReader | None = None
+        self.paused: frozenset[str] = frozenset()
+        self._unasked = 0  # microseconds for which the reader was to be polled and was not
 
     def start(self) -> list[TaskOutput]:
         """Open the reader; what the task says to splits that had ended before."""
@@ -112,6 +116,8 @@ class OpenRead:
         self._watermarked = self._reader if isinstance(self._reader, WatermarkedReader) else None
         self._asked = self._reader if isinstance(self._reader, QuietReader) else None
         self._clocked = self._reader if isinstance(self._reader, ClockedReader) else None
+        self._pausable = self._reader if isinstance(self._reader, PausableReader) else None
+        self._align()
         return outputs if self._splits else self._task.on_quiet(self.node.id, (), 0)
 
     def _opened(self) -> list[str]:
@@ -130,9 +136,13 @@ class OpenRead:
     def poll(self, max_rows: int, now: int) -> list[TaskOutput]:
         """One poll at `now` (monotonic, microseconds) of a read that `can_poll`, and all that follows in this task."""
         assert self._reader is not None
+        if self.wakes_at is not None:  # silence is counted only while somebody listens (rule 4)
+            self._unasked += now - self.wakes_at
         self.wakes_at = self.fileno = None
         found = self._look(now) if self._looks else []
-        return found + self._polled(max_rows, now)
+        outputs = found + self._polled(max_rows, now)
+        self._align()
+        return outputs
 
     def _look(self, now: int) -> list[TaskOutput]:
         """Take on splits that have appeared, if it is time to look: they are of the next checkpoint (rule 28)."""
@@ -170,11 +180,10 @@ class OpenRead:
                 self.fileno = fileno
                 if self._look_at is not None:
                     self.wakes_at = min(self.wakes_at, max(self._look_at, now))
-                quiet = self._unfinished if self._asked is None else self._asked.quiet()
-                outputs = self._watermarks() + self._task.on_quiet(self.node.id, quiet, now)
+                outputs = self._watermarks() + self._on_quiet(now)
                 idle_at = self._task.idle_at(self.node.id)
                 if idle_at is not None:  # a long wait must not hide that a split has become idle
-                    self.wakes_at = min(self.wakes_at, max(idle_at, now))
+                    self.wakes_at = min(self.wakes_at, max(idle_at + self._unasked, now))
                 return outputs
             case batches:
                 outputs = []
@@ -184,8 +193,29 @@ class OpenRead:
                     elif part[1].num_rows:
                         outputs += self._task.on_rows(self.node.id, part[0], self._prepared(*part))
                 if self._asked is not None:
-                    outputs += self._task.on_quiet(self.node.id, self._asked.quiet(), now)
+                    outputs += self._on_quiet(now)
                 return outputs + self._watermarks()
+
+    def _on_quiet(self, now: int) -> list[TaskOutput]:
+        quiet = self._unfinished if self._asked is None else self._asked.quiet()
+        if self.paused:
+            quiet = [split for split in quiet if split not in self.paused]
+        return self._task.on_quiet(self.node.id, quiet, now - self._unasked)
+
+    def _align(self) -> None:
+        """Pause the splits that are too far ahead, and let the others go on (rule 5)."""
+        if self._pausable is None or self.ended:
+            return
+        ahead = self._task.ahead(self.node.id)
+        if ahead == self.paused:
+            return
+        self._task.on_paused(self.node.id, ahead - self.paused)
+        self.wakes_at = None if self.paused - ahead else self.wakes_at  # those that go on may have something
+        self.paused = ahead
+        try:
+            self._pausable.pause(ahead)
+        except Exception as error:
+            raise named(error, self.node) from error
 
     def _prepared(self, split: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         """In canonical columns, and with the rows' order where somebody goes by it."""

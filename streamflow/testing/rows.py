@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -102,6 +102,7 @@ class RowsReader:
         self._polled = source.clock.monotonic()
         self._open = list(splits)
         self._quiet: list[str] = []
+        self._paused: Collection[str] = ()
         for name, position in self._at.items():
             self._replay_marks(name, position)
 
@@ -126,9 +127,10 @@ class RowsReader:
         if now > self._polled:
             self._polled = now
             return Wait(0.0)
-        ready = [split for split in self._open if self._due[split] <= now]
+        asked = [split for split in self._open if split not in self._paused]
+        ready = [split for split in asked if self._due[split] <= now]
         if not ready:
-            return Wait((min(self._due[split] for split in self._open) - now) / 1e6)
+            return Wait((min(self._due[split] for split in asked) - now) / 1e6)
         split = self._rng.choice(ready)
         at = 0
         for piece in self._pieces(split):
@@ -156,6 +158,9 @@ class RowsReader:
 
     def watermark(self, split: str) -> int | None:
         return self._marks.get(split)
+
+    def pause(self, splits: Collection[str]) -> None:
+        self._paused = splits
 
     def quiet(self) -> list[str]:
         return self._quiet

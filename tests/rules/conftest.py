@@ -26,9 +26,9 @@ def _table(rows: Rows) -> pa.Table:
     )
 
 
-def _flow(steps: Steps, *, bound: str = "0s", idle: str | None = None) -> sf.Flow:
+def _flow(steps: Steps, *, bound: str = "0s", idle: str | None = None, align: str | None = None) -> sf.Flow:
     flow = sf.Flow("rule")
-    watermark = sf.bounded_out_of_orderness(bound, idle=idle)
+    watermark = sf.bounded_out_of_orderness(bound, idle=idle, align=align)
     rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=watermark)
     steps(rows).write("out", memory.Sink())
     return flow
@@ -56,7 +56,7 @@ def table() -> Callable[[Rows], pa.Table]:
 
 @pytest.fixture(scope="session")
 def flow() -> Callable[..., sf.Flow]:
-    """A flow of these steps over the read `rows` into `out`: `flow(steps, bound=, idle=)`."""
+    """A flow of these steps over the read `rows` into `out`: `flow(steps, bound=, idle=, align=)`."""
     return _flow
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pytest
@@ -18,9 +18,16 @@ SECOND = 1_000_000
 SCHEMA = pa.schema({"t": pa.timestamp("us", "UTC")})
 
 
-def shown(*, watermark: int | None, held_by: str | None) -> str:
+def shown(*, watermark: int | None, held_by: str | None, waiting: Sequence[str] = ()) -> str:
     now = Snapshot(
-        rows_in=5, rows_out=0, late=0, watermark=watermark, greatest=9 * SECOND, held_by=held_by, elapsed=1.0
+        rows_in=5,
+        rows_out=0,
+        late=0,
+        watermark=watermark,
+        greatest=9 * SECOND,
+        held_by=held_by,
+        waiting=waiting,
+        elapsed=1.0,
     )
     return line("hot", None, now, 5.0)
 
@@ -37,6 +44,13 @@ def test_the_line_says_so_when_there_is_no_watermark_at_all() -> None:
 
 def test_nothing_is_said_when_nothing_holds_it() -> None:
     assert "held" not in shown(watermark=2 * SECOND, held_by=None)
+
+
+def test_the_line_says_which_splits_wait_for_it() -> None:
+    assert "held by bids/1, bids/0 waits |" in shown(watermark=0, held_by="bids/1", waiting=["bids/0"])
+    assert "held by bids/1, bids/0 and 2 more wait |" in shown(
+        watermark=0, held_by="bids/1", waiting=["bids/0", "bids/2", "bids/3"]
+    )
 
 
 def test_of_a_long_name_the_end_is_shown() -> None:
@@ -113,3 +127,15 @@ def test_of_several_reads_the_one_behind_is_named(monkeypatch: pytest.MonkeyPatc
     lines = lines_of(flow, monkeypatch)
     assert "| no watermark yet, held by slow |" in lines[0]
     assert "watermark 1970-01-01 00:00:20, 80 s behind, held by slow |" in lines[1]
+
+
+def test_a_job_shows_the_splits_that_wait_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = sf.Flow("job")
+    times = [second * SECOND for second in (100, 200, 300, 1, 2, 3)]
+    rows = pa.table({"t": pa.array(times, pa.int64()).view(SCHEMA[0].type)}).to_batches(1)
+    aligned = sf.monotonic(align="1m")
+    counted(flow.read("bids", memory.Source(rows, splits=2), event_time="t", watermark=aligned))
+    lines = lines_of(flow, monkeypatch)
+    assert "no watermark yet, held by bids/1, bids/0 waits |" in lines[0]
+    assert "watermark 1970-01-01 00:00:02, 98 s behind, held by bids/1, bids/0 waits |" in lines[2]
+    assert "wait" not in lines[-1]

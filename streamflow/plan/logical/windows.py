@@ -113,11 +113,12 @@ Window: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar | Session | Glob
 class BoundedOutOfOrderness:
     """The watermark trails a split's greatest event time by `bound`.
 
-    A split quiet for `idle` does not hold others back.
+    A split quiet for `idle` does not hold others back; one more than `align` ahead of the watermark waits.
     """
 
     bound: int
     idle: int | None = None
+    align: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class FromColumn:
 
     expr: Expr
     idle: int | None = None
+    align: int | None = None
 
 
 class WatermarkGenerator(Protocol):
@@ -152,6 +154,7 @@ class Generated:
 
     generator: WatermarkGenerator
     idle: int | None = None
+    align: int | None = None
 
 
 WatermarkStrategy: TypeAlias = "BoundedOutOfOrderness | FromColumn | Generated"
