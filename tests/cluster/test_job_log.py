@@ -1,0 +1,180 @@
+"""The job's log: claims, manifests, and who is fenced (rules 21, 22)."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from streamflow.cluster.job_log import HORIZON, Fenced, JobLog
+from streamflow.errors import EngineError, Fatal, Retryable
+from streamflow.testing.stores import MemoryStore
+
+
+class LosesAnswers(MemoryStore):
+    """Carries a call out, or not, and then says that it does not know: as `outcomes` has it."""
+
+    def __init__(self, *outcomes: str) -> None:
+        super().__init__()
+        self.outcomes = list(outcomes)
+
+    def create(self, path: str, data: bytes) -> None:
+        outcome = self.outcomes.pop(0) if self.outcomes else "answer"
+        if outcome != "not done":
+            super().create(path, data)
+        if outcome != "answer":
+            raise Retryable("the answer was lost")
+
+
+def started(store: MemoryStore, nonce: str) -> JobLog:
+    log = JobLog(store, nonce)
+    log.claim()
+    return log
+
+
+def test_attempts_count_up_and_get_the_latest_manifest() -> None:
+    store = MemoryStore()
+    first = started(store, "a")
+    first.complete({"checkpoint": 1})
+    first.complete({"checkpoint": 2})
+    second = JobLog(store, "b")
+    assert second.claim() == {"checkpoint": 2}
+    assert (first.attempt, second.attempt) == (1, 2)
+    third = JobLog(store, "c")
+    assert third.claim() == {"checkpoint": 2}
+    assert third.attempt == 3
+
+
+def test_who_was_taken_over_cannot_complete_a_checkpoint() -> None:
+    store = MemoryStore()
+    zombie = started(store, "a")
+    successor = started(store, "b")
+    before = dict(store.files)
+    with pytest.raises(Fenced, match="attempt 1 was taken over by attempt 2"):
+        zombie.complete({"checkpoint": 1})
+    assert store.files == before
+    successor.complete({"checkpoint": 1})
+
+
+def test_nobody_completes_before_claiming() -> None:
+    with pytest.raises(EngineError):
+        JobLog(MemoryStore(), "a").complete({"checkpoint": 1})
+
+
+@pytest.mark.parametrize("outcomes", [("done",), ("not done",), ("not done", "done"), ("not done", "not done")])
+def test_a_lost_answer_is_resolved_by_the_nonce(outcomes: tuple[str, ...]) -> None:
+    store = LosesAnswers("answer", *outcomes)
+    log = started(store, "a")
+    log.complete({"checkpoint": 1})
+    log.complete({"checkpoint": 2})
+    assert sorted(store.files) == ["log/1", "log/2", "log/3"]
+
+
+def test_a_lost_answer_behind_which_another_stands_fences() -> None:
+    store = LosesAnswers("answer", "answer", "not done")
+    zombie = started(store, "a")
+    started(store, "b")
+    with pytest.raises(Fenced):
+        zombie.complete({"checkpoint": 1})
+
+
+def test_a_store_that_never_answers_is_not_waited_for_without_end() -> None:
+    with pytest.raises(Retryable, match="could not be written in 5 tries"):
+        JobLog(LosesAnswers(*["not done"] * 10), "a").claim()
+
+
+def test_two_that_claim_at_once_get_two_attempts() -> None:
+    class Overtakes(MemoryStore):
+        other: JobLog | None = None
+
+        def create(self, path: str, data: bytes) -> None:
+            other, self.other = self.other, None
+            if other is not None:
+                other.claim()
+            super().create(path, data)
+
+    store = Overtakes()
+    late, store.other = JobLog(store, "a"), JobLog(store, "b")
+    overtaking = store.other
+    late.claim()
+    assert overtaking is not None
+    assert (overtaking.attempt, late.attempt) == (1, 2)
+
+
+def test_old_entries_go_and_the_log_goes_on_behind_its_horizon() -> None:
+    store = MemoryStore()
+    log = started(store, "a")
+    for checkpoint in range(1, 6):
+        log.complete({"checkpoint": checkpoint})
+        log.forget_before()
+    assert sorted(store.files) == ["log/6", HORIZON]
+    assert JobLog(store, "b").claim() == {"checkpoint": 5}
+
+
+def test_a_zombie_that_creates_in_the_gap_below_the_horizon_is_fenced() -> None:
+    store = MemoryStore()
+    zombie = started(store, "a")
+    successor = started(store, "b")
+    successor.complete({"checkpoint": 1})
+    successor.forget_before()
+    with pytest.raises(Fenced, match="the log has moved on"):
+        zombie.complete({"checkpoint": 1})
+
+
+def test_a_log_whose_first_entry_is_gone_is_damaged() -> None:
+    store = MemoryStore()
+    log = started(store, "a")
+    log.complete({"checkpoint": 1})
+    log.forget_before()
+    store.delete("log/2")
+    with pytest.raises(Fatal, match="the entry 2 of the job's log is gone"):
+        JobLog(store, "b").claim()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"kind":"claim","attempt":"x"}'])
+def test_a_damaged_entry_is_an_error_that_names_it(data: bytes) -> None:
+    store = MemoryStore()
+    store.put("log/1", data)
+    with pytest.raises(Fatal, match="entry 1 of the job's log is damaged"):
+        JobLog(store, "a").claim()
+
+
+def test_an_entry_of_a_later_version_is_refused() -> None:
+    store = MemoryStore()
+    store.put("log/1", b'{"version":2}')
+    with pytest.raises(Fatal, match="version 2, this streamflow reads 1"):
+        JobLog(store, "a").claim()
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_checkpoints_are_completed_by_one_attempt_each_and_in_order(seed: int) -> None:
+    """Attempts, zombies among them, take turns; what is complete never forks and is never lost."""
+    rng = random.Random(seed)
+    store = LosesAnswers(*rng.choices(["answer", "done", "not done"], weights=[6, 1, 1], k=200))
+    writers: list[tuple[JobLog, int]] = []
+    completed: list[int] = []
+
+    def begin() -> None:
+        log = JobLog(store, f"w{rng.random()}")
+        base = log.claim()
+        assert (0 if base is None else base["checkpoint"]) == (completed[-1] if completed else 0)
+        writers.append((log, completed[-1] if completed else 0))
+
+    def go_on() -> None:
+        index = rng.randrange(len(writers))
+        log, last = writers[index]
+        try:
+            log.complete({"checkpoint": last + 1})
+        except Fenced:
+            assert index < len(writers) - 1, "the newest attempt is never fenced"
+            return
+        assert index == len(writers) - 1, "a zombie completed a checkpoint"
+        completed.append(last + 1)
+        writers[index] = (log, last + 1)
+        if rng.random() < 0.3:
+            log.forget_before()
+
+    steps: list[Callable[[], None]] = [begin, go_on, go_on, go_on]
+    begin()
+    for _ in range(40):
+        rng.choice(steps)()
+    assert completed == list(range(1, len(completed) + 1))
