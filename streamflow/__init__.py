@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from streamflow.flow.windows import watermark_from as watermark_from
     from streamflow.plan.logical.contract import Aggregator as Aggregator
     from streamflow.plan.logical.windows import WatermarkGenerator as WatermarkGenerator
+    from streamflow.runners.checkpoints import Checkpoints as Checkpoints
     from streamflow.runners.local import main as main
     from streamflow.runners.local import run as run
 
@@ -55,6 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Aggregator": "streamflow.plan.logical.contract",
+    "Checkpoints": "streamflow.runners.checkpoints",
     "Expr": "streamflow.flow.expr",
     "Flow": "streamflow.flow.flow",
     "KeyedFunction": "streamflow.flow.keyed_function",
@@ -95,6 +97,7 @@ _HOMES = {
 
 __all__ = [
     "Aggregator",
+    "Checkpoints",
     "Expr",
     "Flow",
     "KeyedFunction",

@@ -26,6 +26,9 @@ JsonObject: TypeAlias = "dict[str, Any]"
 class Fenced(StreamflowError):
     """Another attempt of the job has taken over: stop, and touch nothing of it."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, remedy="the job goes on elsewhere; to run it here, stop it there and start it again")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -56,6 +59,7 @@ class JobLog:
     Traceback (most recent call last):
     ...
     streamflow.cluster.job_log.Fenced: attempt 1 was taken over by attempt 2
+      remedy: the job goes on elsewhere; to run it here, stop it there and start it again
     """
 
     def __init__(self, store: CheckpointStore, nonce: str) -> None:

@@ -228,6 +228,10 @@ class Task:
             self.rejections.restore(parts.get(REJECTIONS, ()), groups)
         self._settle()
 
+    def addresses(self) -> set[str]:
+        """Where `restore` looks for state."""
+        return {address for address, _ in self._containers()} | {REJECTIONS}
+
     def _settle(self) -> None:
         if self._memory is not None:
             self._memory.settle()

@@ -21,8 +21,6 @@ LATER: Mapping[str, str] = {
     "Debezium": "",
     #
     # Running
-    "Checkpoints": "",
-    "run(checkpoint=)": "",
     "run(workers=)": "sf.run runs one worker; sf.testing.run(flow, rows, workers=3) has several",
 }
 """What only later versions have: methods, names of the package, keywords; and what to do until then."""

@@ -1,8 +1,9 @@
 """`sf.run` and `sf.main`: one worker in this process, with the real sources and sinks.
 
 The loop polls the readers, hands what comes to the task and carries out what the task says. Transactional sinks publish
-when a checkpoint completes: a bounded job has one, at its end, so that it publishes all or nothing; an unbounded one
-also has one every `interval`.
+when a checkpoint completes. A job that stores its checkpoints (`runners.checkpoints`) takes one at every interval, and
+goes on from the latest. One that does not has one at its end, so that a bounded job publishes all or nothing; an
+unbounded one also has one every `INTERVAL`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 import numpy as np
 import pyarrow as pa
 
+from streamflow.cluster.checkpoint import Checkpoint, SplitState
 from streamflow.cluster.coordinator import (
     Acknowledged,
     CheckpointDue,
@@ -47,9 +49,10 @@ from streamflow.flow.calls import later_keyword
 from streamflow.flow.flow import Flow
 from streamflow.flow.parameters import check_arguments, describe, parse_arguments
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
-from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode
+from streamflow.plan.physical import DEFAULT_KEY_GROUPS, Deliver, PhysicalGraph, PhysicalNode
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
+from streamflow.runners.checkpoints import CheckpointedJob, Checkpoints, open_job
 from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Progress, Snapshot, progress_for
@@ -57,6 +60,7 @@ from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report
+from streamflow.state.files import decode, encode
 from streamflow.state.memory import Memory
 
 MAX_ROWS = 16_384
@@ -71,6 +75,7 @@ def run(
     flow: Flow | BuildFunction,
     /,
     *,
+    checkpoint: Checkpoints | None = None,
     memory: str | int | None = None,
     spill_dir: str | os.PathLike[str] | None = None,
     **parameters: Any,
@@ -80,6 +85,10 @@ def run(
     Ctrl-C stops it cleanly: a bounded job publishes nothing, an unbounded one what it has so far. Raises UserError when
     the flow is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails;
     then transactional sinks publish nothing. (Of several sinks, those committed before one that fails to commit stay.)
+
+    `checkpoint`: where the job keeps its checkpoints. Started again with it, after a stop, an error or a `kill -9`, the
+    job goes on where it was, and file sinks publish each result exactly once; Ctrl-C then stops a bounded job with a
+    checkpoint, too. Without it a job that is started again reads everything again.
 
     `memory`: about how much the rows of the job's state may take, as "2GB" or a number of bytes; by default half of the
     machine's memory, or of its container's limit. What is above it goes into files in the folder `spill_dir`, by
@@ -97,7 +106,7 @@ def run(
     [{'n': 20}]
     """
     known = [] if isinstance(flow, Flow) else [parameter.name for parameter in describe(flow)]
-    for name, given in (("memory", memory), ("spill_dir", spill_dir)):
+    for name, given in (("checkpoint", checkpoint), ("memory", memory), ("spill_dir", spill_dir)):
         if given is not None and name in known:
             raise UserError(
                 f"both sf.run and {getattr(flow, '__name__', 'the function')} have a parameter {name}",
@@ -105,12 +114,13 @@ def run(
             )
     if later := later_keyword("run", (name for name in parameters if name not in known)):
         raise later
-    return _run(flow, parameters, memory, spill_dir)
+    return _run(flow, parameters, checkpoint, memory, spill_dir)
 
 
 def _run(
     flow: Flow | BuildFunction,
     parameters: Mapping[str, Any],
+    checkpoint: Checkpoints | None,
     memory: str | int | None,
     spill_dir: str | os.PathLike[str] | None,
 ) -> JobResult:
@@ -123,32 +133,38 @@ def _run(
         built = flow(**check_arguments(flow, parameters))
         if not isinstance(built, Flow):
             raise UserError(f"{flow.__name__} returned a {type(built).__name__}, not a Flow", remedy="return the flow")
-    graph = place(optimise(built.graph()), name=built.name, max_errors=built.max_errors)
-    return run_graph(graph, limit, SpillFiles(spill_dir))
+    logical = optimise(built.graph())
+    stored = None if checkpoint is None else open_job(checkpoint, built.name)
+    groups = DEFAULT_KEY_GROUPS if stored is None or stored.base is None else stored.base.key_groups
+    graph = place(logical, name=built.name, key_groups=groups, max_errors=built.max_errors)
+    return run_graph(graph, limit, SpillFiles(spill_dir), stored)
 
 
 def main(
     build: BuildFunction,
     argv: Sequence[str] | None = None,
     *,
+    checkpoint: Checkpoints | None = None,
     memory: str | int | None = None,
     spill_dir: str | os.PathLike[str] | None = None,
 ) -> None:
     """Run a script's flow with the arguments of its command line, and exit: what `if __name__ == "__main__"` calls.
 
-    `memory` and `spill_dir` as those of `sf.run`.
+    `checkpoint`, `memory` and `spill_dir` as those of `sf.run`.
     Exit codes: 0 done, 1 the job failed, 2 the flow or its arguments are wrong, 130 interrupted.
     """
     given = sys.argv[1:] if argv is None else argv
-    sys.exit(report(lambda: _run(build, parse_arguments(build, given), memory, spill_dir)))
+    sys.exit(report(lambda: _run(build, parse_arguments(build, given), checkpoint, memory, spill_dir)))
 
 
-def run_graph(graph: PhysicalGraph, memory: int, spilled: SpillFiles) -> JobResult:
+def run_graph(
+    graph: PhysicalGraph, memory: int, spilled: SpillFiles, stored: CheckpointedJob | None = None
+) -> JobResult:
     """Run a physical graph of one worker."""
     if graph.workers != 1 or graph.stages != 1:
         raise EngineError("the local runner has one worker and no exchange")
     with OpenFunctions(graph):
-        job = _LocalJob(graph, memory, spilled)
+        job = _LocalJob(graph, memory, spilled, stored)
         with Interrupt() as interrupt:
             try:
                 return job.run(interrupt)
@@ -168,11 +184,12 @@ class _OpenSink:
 
 
 class _LocalJob:
-    def __init__(self, graph: PhysicalGraph, memory: int, spilled: SpillFiles) -> None:
+    def __init__(self, graph: PhysicalGraph, memory: int, spilled: SpillFiles, stored: CheckpointedJob | None) -> None:
         self._graph = graph
         self._spilled = spilled
+        self._stored = stored
         self._clock = SystemClock()
-        self._job = uuid.uuid4().hex
+        self._job = uuid.uuid4().hex if stored is None else stored.job
         self._started = self._clock.monotonic()
         self._finished = False
         self._reads: list[OpenRead] = []
@@ -183,18 +200,27 @@ class _LocalJob:
             stages=1,
             reads=[graph.nodes[read].step for read in graph.reads()],
             key_groups=graph.key_groups,
+            first=1 if stored is None else stored.first,
         )
-        splits = {read: discover(graph, graph.nodes[read]) for read in graph.reads()}
+        base = None if stored is None else stored.checkpoint()
+        splits = {read: _splits(graph, read, base) for read in graph.reads()}
         self._task = Task(
             graph,
             0,
             0,
-            splits={read: {name: {} for name in names} for read, names in splits.items()},
+            splits={read: {name: state.times for name, state in own.items()} for read, own in splits.items()},
             memory=Memory(memory, spilled),
         )
+        if stored is not None and base is not None:
+            stored.check_addresses(self._task.addresses(), {graph.nodes[read].step for read in splits})
+            self._commit_again(stored)
+            self._task.restore(
+                {address: [decode(data) for data in parts] for address, parts in base.state.items()},
+                range(graph.key_groups),
+            )
         self._open_sinks()
-        for read, names in splits.items():
-            self._reads.append(OpenRead(graph, graph.nodes[read], self._task, split_states(names, {})))
+        for read, own in splits.items():
+            self._reads.append(OpenRead(graph, graph.nodes[read], self._task, own))
         self._bounded = all(work.source.bounded for work in graph.reads().values())
 
     def _open_sinks(self) -> None:
@@ -204,7 +230,7 @@ class _LocalJob:
                 job=self._job,
                 step=node.step,
                 worker=0,
-                attempt=1,
+                attempt=1 if self._stored is None else self._stored.attempt,
                 schema=work.schema,
                 key=work.key,
                 clock=lambda: self._clock.monotonic() / 1e6,
@@ -240,10 +266,12 @@ class _LocalJob:
         for read in self._reads:
             self._carry_out(read.start())
             self._report_end(read)
-        publish_at = self._clock.monotonic() + INTERVAL
+        interval = INTERVAL if self._stored is None else self._stored.every
+        publishes = self._stored is not None or not self._bounded
+        publish_at = self._clock.monotonic() + interval
         while not self._finished:
             if interrupt.asked:
-                if not self._bounded:
+                if publishes:
                     self._tell(StopAsked())
                 return
             now = self._clock.monotonic()
@@ -251,8 +279,8 @@ class _LocalJob:
                 self._wait(now)
             if progress.is_due(now):
                 progress.show(self._snapshot())
-            if not self._bounded and now >= publish_at:
-                publish_at = now + INTERVAL
+            if publishes and now >= publish_at:
+                publish_at = now + interval
                 self._tell(CheckpointDue())
 
     def _poll_all(self, now: int) -> bool:
@@ -323,7 +351,11 @@ class _LocalJob:
                     self._carry_out(self._task.on_trigger(barrier))
                 case Commit(checkpoint):
                     check_budget(self._graph, [self._task])
+                    if self._stored is not None:
+                        self._save(self._stored, checkpoint)
                     self._commit()
+                    if self._stored is not None:
+                        self._stored.confirm()
                     self._tell(Committed(checkpoint.number))
                 case Finish():
                     self._carry_out(self._task.on_end())
@@ -331,10 +363,34 @@ class _LocalJob:
                     assert_never(other)
 
     def _prepare(self, barrier: Barrier) -> None:
-        """Phase one. Nothing outlives this process, so that operators' state need not be written."""
+        """Phase one. Where checkpoints are not stored nothing outlives this process, and no state is written."""
+        state: dict[str, bytes] = {}
+        splits: dict[str, dict[str, SplitState]] = {}
+        if self._stored is not None:
+            state = {address: encode(part) for address, part in self._task.snapshot().items()}
+            splits = {read.node.step: read.states() for read in self._reads}
         for sink in self._sinks.values():
             self._at_sink(sink, _prepare, sink, barrier)
-        self._tell(Acknowledged(0, 0, barrier.checkpoint, {}))
+        self._tell(Acknowledged(0, 0, barrier.checkpoint, state, splits))
+
+    def _save(self, stored: CheckpointedJob, checkpoint: Checkpoint) -> None:
+        prepared = {sink.node.step: list(sink.prepared) for sink in self._sinks.values() if sink.prepared}
+        ended = checkpoint.final and all(read.ended for read in self._reads)
+        stored.save(checkpoint, prepared, completed=ended)
+
+    def _commit_again(self, stored: CheckpointedJob) -> None:
+        """What the checkpoint prepared and an earlier attempt may not have committed; what else it staged goes."""
+        unconfirmed = stored.unconfirmed()
+        for node_id, work in self._graph.sinks().items():
+            node = self._graph.nodes[node_id]
+            if isinstance(work.sink, TransactionalSink):
+                prepared = unconfirmed.get(node.step, ())
+                try:
+                    committer = work.sink.committer(stored.job)
+                    committer.commit(prepared)
+                    committer.discard_unknown({str(one["id"]) for one in prepared}, before_attempt=stored.attempt)
+                except Exception as error:
+                    raise named(error, node) from error
 
     def _commit(self) -> None:
         """Phase two. A sink that fails here stops the job; those that were committed before it stay published."""
@@ -385,6 +441,14 @@ class _LocalJob:
                 errors.append(error)
         if errors and sys.exc_info()[0] is None:
             raise errors[0]
+
+
+def _splits(graph: PhysicalGraph, read: int, base: Checkpoint | None) -> dict[str, SplitState]:
+    """The splits of a read: those that are there now, and those that the checkpoint knows."""
+    node = graph.nodes[read]
+    known = {} if base is None else base.splits.get(node.step, {})
+    found = discover(graph, node)
+    return split_states([*found, *(name for name in known if name not in found)], known)
 
 
 def _publish(sink: TransactionalSink, job: str, prepared: Sequence[Committable]) -> None:
