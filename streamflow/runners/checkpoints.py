@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,17 +72,19 @@ class CheckpointedJob:
     """One attempt of a job whose checkpoints are stored. `Fenced` from its methods: another attempt has begun.
 
     `job`: its uuid, `attempt`: counts from 1; `base`: the manifest to go on from, None for a fresh start; `first`: the
-    number of the first checkpoint; `every`: microseconds between checkpoints.
+    number of the first checkpoint; `every`: microseconds between checkpoints; `new`: a uuid that nobody has used, for
+    this attempt and, where it starts afresh, for the job.
     """
 
-    def __init__(self, store: CheckpointStore, flow: str, every: int, *, allow_dropped_state: bool = False) -> None:
+    def __init__(
+        self, store: CheckpointStore, flow: str, new: str, every: int, *, allow_dropped_state: bool = False
+    ) -> None:
         self._store = store
         self._flow = flow
         self.every = every
         self._allow_dropped_state = allow_dropped_state
-        nonce = uuid.uuid4().hex
-        self._log = JobLog(store, nonce)
-        require_fence(store, f"probe/{nonce}")
+        self._log = JobLog(store, new)
+        require_fence(store, f"probe/{new}")
         body = self._log.claim()
         manifest = None if body is None else from_json(body)
         if manifest is not None and manifest.flow != flow:
@@ -93,7 +94,7 @@ class CheckpointedJob:
             )
         self.attempt = self._log.attempt
         self.base = manifest if manifest is not None and not manifest.completed else None
-        self.job = uuid.uuid4().hex if self.base is None else self.base.job
+        self.job = new if self.base is None else self.base.job
         self.first = 1 if manifest is None else manifest.checkpoint + 1
         self._previous: Manifest | None = None
         self._latest = manifest
@@ -195,7 +196,7 @@ class CheckpointedJob:
                 self._store.delete(path)
 
 
-def open_job(checkpoints: Checkpoints, flow: str) -> CheckpointedJob:
-    """Begin an attempt of the flow's job in its folder."""
+def open_job(checkpoints: Checkpoints, flow: str, new: str) -> CheckpointedJob:
+    """Begin an attempt of the flow's job in its folder. `new`: see `CheckpointedJob`."""
     store = LocalStore(checkpoints.location)
-    return CheckpointedJob(store, flow, checkpoints.every, allow_dropped_state=checkpoints.allow_dropped_state)
+    return CheckpointedJob(store, flow, new, checkpoints.every, allow_dropped_state=checkpoints.allow_dropped_state)

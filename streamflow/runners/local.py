@@ -75,7 +75,7 @@ def run(
     flow: Flow | BuildFunction,
     /,
     *,
-    checkpoint: Checkpoints | None = None,
+    checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
     memory: str | int | None = None,
     spill_dir: str | os.PathLike[str] | None = None,
     **parameters: Any,
@@ -86,9 +86,9 @@ def run(
     the flow is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails;
     then transactional sinks publish nothing. (Of several sinks, those committed before one that fails to commit stay.)
 
-    `checkpoint`: where the job keeps its checkpoints. Started again with it, after a stop, an error or a `kill -9`, the
-    job goes on where it was, and file sinks publish each result exactly once; Ctrl-C then stops a bounded job with a
-    checkpoint, too. Without it a job that is started again reads everything again.
+    `checkpoint`: where the job keeps its checkpoints, a folder or `sf.Checkpoints`. Started again with it, after a
+    stop, an error or a `kill -9`, the job goes on where it was, and file sinks publish each result exactly once; Ctrl-C
+    then stops a bounded job with a checkpoint, too. Without it a job that is started again reads everything again.
 
     `memory`: about how much the rows of the job's state may take, as "2GB" or a number of bytes; by default half of the
     machine's memory, or of its container's limit. What is above it goes into files in the folder `spill_dir`, by
@@ -120,7 +120,7 @@ def run(
 def _run(
     flow: Flow | BuildFunction,
     parameters: Mapping[str, Any],
-    checkpoint: Checkpoints | None,
+    checkpoint: Checkpoints | str | os.PathLike[str] | None,
     memory: str | int | None,
     spill_dir: str | os.PathLike[str] | None,
 ) -> JobResult:
@@ -134,7 +134,9 @@ def _run(
         if not isinstance(built, Flow):
             raise UserError(f"{flow.__name__} returned a {type(built).__name__}, not a Flow", remedy="return the flow")
     logical = optimise(built.graph())
-    stored = None if checkpoint is None else open_job(checkpoint, built.name)
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoints):
+        checkpoint = Checkpoints(checkpoint)
+    stored = None if checkpoint is None else open_job(checkpoint, built.name, uuid.uuid4().hex)
     groups = DEFAULT_KEY_GROUPS if stored is None or stored.base is None else stored.base.key_groups
     graph = place(logical, name=built.name, key_groups=groups, max_errors=built.max_errors)
     return run_graph(graph, limit, SpillFiles(spill_dir), stored)
@@ -144,7 +146,7 @@ def main(
     build: BuildFunction,
     argv: Sequence[str] | None = None,
     *,
-    checkpoint: Checkpoints | None = None,
+    checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
     memory: str | int | None = None,
     spill_dir: str | os.PathLike[str] | None = None,
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-import uuid
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -89,9 +89,10 @@ class LocalStore:
         """The data, synced, under a temporary name beside the target, which is to be given its own name within."""
         target = self._place(path)
         _make_folder(target.parent)
-        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
+        temporary = Path(name)
         try:
-            with open(temporary, "xb") as file:
+            with open(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

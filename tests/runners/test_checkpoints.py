@@ -1,5 +1,7 @@
 """A job that stores its checkpoints and is started again: by hand, by Ctrl-C, after a crash, after `kill -9`."""
 
+from __future__ import annotations
+
 import os
 import random
 import re
@@ -7,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from streamflow_connectors import parquet
 
 import streamflow as sf
 from streamflow.cluster.job_log import Fenced
+from streamflow.connect import Ended, PollResult, Position, Source
 from streamflow.errors import Fatal, StepError, UserError
 from streamflow.runners.checkpoints import CheckpointedJob
 from streamflow.state.local_store import LocalStore
@@ -26,10 +29,12 @@ FAILURES: list[int] = []
 """After how many rows the source fails, one for each run."""
 
 
-class Numbered:
+class Numbered(Source):
     """A source of `ROWS` rows in one split, whose position is the next row; fails where `FAILURES` has it."""
 
-    bounded = True
+    @property
+    def bounded(self) -> bool:
+        return True
 
     def schema(self) -> pa.Schema:
         return pa.schema([("n", pa.int64()), ("k", pa.int64()), ("at", pa.timestamp("us", "UTC"))])
@@ -37,8 +42,10 @@ class Numbered:
     def splits(self) -> list[str]:
         return ["all"]
 
-    def open(self, splits: dict[str, int | None]) -> "NumberedReader":
-        return NumberedReader(splits["all"] or 0, FAILURES.pop(0) if FAILURES else ROWS + 1)
+    def open(self, splits: Mapping[str, Position | None]) -> NumberedReader:
+        start = splits["all"] or 0
+        assert isinstance(start, int)
+        return NumberedReader(start, FAILURES.pop(0) if FAILURES else ROWS + 1)
 
 
 class NumberedReader:
@@ -46,9 +53,7 @@ class NumberedReader:
         self._next = start
         self._fails_at = fails_at
 
-    def poll(self, max_rows: int) -> object:
-        from streamflow.connect import Ended
-
+    def poll(self, max_rows: int) -> PollResult:
         if self._next >= self._fails_at:
             raise OSError("the network is down")
         if self._next == ROWS:
@@ -63,10 +68,10 @@ class NumberedReader:
         }
         return [("all", pa.record_batch(columns))]
 
-    def positions(self) -> dict[str, int]:
+    def positions(self) -> dict[str, Position]:
         return {"all": self._next}
 
-    def committed(self, positions: object) -> None: ...
+    def committed(self, positions: Mapping[str, Position]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -149,7 +154,7 @@ def test_a_job_that_has_come_to_its_end_starts_anew(tmp_path: Path) -> None:
 
 def test_of_old_checkpoints_nothing_is_left(tmp_path: Path) -> None:
     sf.run(build, out=str(tmp_path / "out"), checkpoint=every_checkpoint(tmp_path / "checkpoints"))
-    job = CheckpointedJob(LocalStore(tmp_path / "checkpoints"), "numbers", 1)
+    job = CheckpointedJob(LocalStore(tmp_path / "checkpoints"), "numbers", "n", 1)
     latest = job._latest
     assert latest is not None
     files = {f.relative_to(tmp_path / "checkpoints").as_posix() for f in (tmp_path / "checkpoints").rglob("*.*")}
@@ -201,7 +206,7 @@ def test_each_job_has_a_folder_of_its_own(tmp_path: Path) -> None:
 def test_a_job_that_another_has_taken_over_stops_and_publishes_nothing_more(tmp_path: Path) -> None:
     def overtaken(batch: pa.RecordBatch) -> pa.RecordBatch:
         if not successors and batch["n"][-1].as_py() > 5_000:
-            successors.append(CheckpointedJob(LocalStore(tmp_path / "checkpoints"), "numbers", 1))
+            successors.append(CheckpointedJob(LocalStore(tmp_path / "checkpoints"), "numbers", "n", 1))
             published.extend(sorted((tmp_path / "out").rglob("*.parquet")))
         return batch
 
