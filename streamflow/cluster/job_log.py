@@ -2,8 +2,9 @@
 
 Entries `log/<k>` are JSON, written only by `create` at the writer's last seen k + 1: a claim opens an attempt, a
 manifest completes a checkpoint. Whoever finds another's entry there is fenced. Old entries can be deleted, and then a
-zombie could create one in the gap and not notice; so `log/horizon` names the entry below which all may be gone. It is
-raised before anything below it is deleted and looked at after every create: who has created below it is fenced, too.
+zombie could create one in the gap and not notice; so `log/horizon` names the entry below which all may be gone, a
+manifest whose commits are confirmed. It is raised before anything below it is deleted and looked at after every create:
+who has created below it is fenced, too.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Entry:
 class JobLog:
     """One writer of a job's log: an attempt, from its claim on.
 
-    `nonce`: unique to this writer. `Fenced` from any method: another attempt has begun.
+    `nonce`: unique to this writer. `confirmed`: what the manifest that `claim` gave had prepared is committed. `Fenced`
+    from any method: another attempt has begun.
 
     >>> from streamflow.testing.stores import MemoryStore
     >>> store = MemoryStore()
@@ -67,6 +69,7 @@ class JobLog:
         self._nonce = nonce
         self._last = 0
         self.attempt = 0
+        self.confirmed = False
 
     def claim(self) -> Mapping[str, Any] | None:
         """Open the next attempt; the body of the latest manifest before it, None where there is none."""
@@ -87,9 +90,9 @@ class JobLog:
             raise EngineError("a manifest is saved by an attempt that has claimed the log")
         self._create("manifest", manifest)
 
-    def forget_before(self) -> None:
-        """Delete the entries before the latest one, which is a manifest of this attempt."""
-        self._horizon(self._last)
+    def confirm(self) -> None:
+        """What the manifest saved last had prepared is committed: the entries before it are not needed any more."""
+        self._patiently(lambda: self._store.put(HORIZON, str(self._last).encode()))
         for path in self._store.list("log"):
             name = path.removeprefix("log/")
             if name.isdigit() and int(name) < self._last:
@@ -100,12 +103,13 @@ class JobLog:
     def _seek(self) -> Mapping[str, Any] | None:
         """Go to the log's end, probing forward entry by entry; the latest manifest's body."""
         horizon = self._read_horizon()
-        number, manifest, self.attempt = max(horizon, 1), None, 0
+        number, manifest, saved_at, self.attempt = max(horizon, 1), None, 0, 0
         while True:
             entry = self._read(number)
             if entry is not None:
                 self.attempt = entry.attempt
-                manifest = entry.body if entry.kind == "manifest" else manifest
+                if entry.kind == "manifest":
+                    manifest, saved_at = entry.body, number
                 number += 1
                 continue
             now = self._read_horizon()
@@ -114,6 +118,7 @@ class JobLog:
             horizon = number = now  # deleted while we looked
         if horizon and self.attempt == 0:
             raise Fatal(f"the entry {horizon} of the job's log is gone, though the log begins there")
+        self.confirmed = saved_at == horizon
         self._last = number - 1
         return manifest
 
@@ -129,9 +134,6 @@ class JobLog:
             return int(self._patiently(lambda: self._store.read(HORIZON)))
         except NotFound:
             return 0
-
-    def _horizon(self, number: int) -> None:
-        self._patiently(lambda: self._store.put(HORIZON, str(number).encode()))
 
     # -- writing
 

@@ -6,7 +6,6 @@ are durable before its manifest is saved; only then do sinks commit; only after 
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -21,8 +20,6 @@ from streamflow.connect.units import parse_duration
 from streamflow.errors import Fatal, UserError
 from streamflow.state.local_store import LocalStore
 from streamflow.state.store import CheckpointStore, NotFound, require_fence
-
-_COMMITTED = "committed"
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -125,13 +122,7 @@ class CheckpointedJob:
 
     def unconfirmed(self) -> Mapping[str, Sequence[Committable]]:
         """By the sink's step, what `base` prepared and nobody has confirmed as committed: to be committed again."""
-        if self.base is None:
-            return {}
-        try:
-            confirmed = json.loads(self._store.read(_COMMITTED))
-        except (NotFound, ValueError):
-            confirmed = None
-        return {} if confirmed == [self.base.job, self.base.checkpoint] else self.base.committables
+        return {} if self.base is None or self._log.confirmed else self.base.committables
 
     def save(
         self, checkpoint: Checkpoint, committables: Mapping[str, Sequence[Committable]], *, completed: bool
@@ -153,8 +144,7 @@ class CheckpointedJob:
     def confirm(self) -> None:
         """The latest checkpoint is committed everywhere: what was there before it is not needed any more (rule 26)."""
         assert self._latest is not None
-        self._store.put(_COMMITTED, json.dumps([self._latest.job, self._latest.checkpoint]).encode())
-        self._log.forget_before()
+        self._log.confirm()
         if self._previous is not None:
             for path in sorted(self._previous.paths() - self._latest.paths()):
                 self._store.delete(path)

@@ -105,9 +105,23 @@ def test_old_entries_go_and_the_log_goes_on_behind_its_horizon() -> None:
     log = started(store, "a")
     for checkpoint in range(1, 6):
         log.complete({"checkpoint": checkpoint})
-        log.forget_before()
+        log.confirm()
     assert sorted(store.files) == ["log/6", HORIZON]
     assert JobLog(store, "b").claim() == {"checkpoint": 5}
+
+
+def test_what_a_manifest_prepared_is_confirmed_by_the_horizon_and_by_nothing_else() -> None:
+    store = MemoryStore()
+    log = started(store, "a")
+    log.complete({"checkpoint": 1})
+    unsure = started(store, "b")
+    assert not unsure.confirmed
+    unsure.complete({"checkpoint": 2})
+    unsure.confirm()
+    assert started(store, "c").confirmed
+    unsure = started(store, "d")
+    unsure.complete({"checkpoint": 3})
+    assert not started(store, "e").confirmed
 
 
 def test_a_zombie_that_creates_in_the_gap_below_the_horizon_is_fenced() -> None:
@@ -115,7 +129,7 @@ def test_a_zombie_that_creates_in_the_gap_below_the_horizon_is_fenced() -> None:
     zombie = started(store, "a")
     successor = started(store, "b")
     successor.complete({"checkpoint": 1})
-    successor.forget_before()
+    successor.confirm()
     with pytest.raises(Fenced, match="the log has moved on"):
         zombie.complete({"checkpoint": 1})
 
@@ -124,7 +138,7 @@ def test_a_log_whose_first_entry_is_gone_is_damaged() -> None:
     store = MemoryStore()
     log = started(store, "a")
     log.complete({"checkpoint": 1})
-    log.forget_before()
+    log.confirm()
     store.delete("log/2")
     with pytest.raises(Fatal, match="the entry 2 of the job's log is gone"):
         JobLog(store, "b").claim()
@@ -171,7 +185,7 @@ def test_checkpoints_are_completed_by_one_attempt_each_and_in_order(seed: int) -
         completed.append(last + 1)
         writers[index] = (log, last + 1)
         if rng.random() < 0.3:
-            log.forget_before()
+            log.confirm()
 
     steps: list[Callable[[], None]] = [begin, go_on, go_on, go_on]
     begin()

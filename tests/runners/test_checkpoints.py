@@ -107,11 +107,11 @@ def no_failures_left() -> Iterator[None]:
 
 
 def every_checkpoint(folder: Path) -> sf.Checkpoints:
-    return sf.Checkpoints(folder, every="20ms")
+    return sf.Checkpoints(folder, every="150ms")
 
 
 def test_a_job_that_failed_goes_on_from_its_checkpoint_and_publishes_each_row_once(tmp_path: Path) -> None:
-    store = sf.Checkpoints(tmp_path / "checkpoints", every="60ms")
+    store = sf.Checkpoints(tmp_path / "checkpoints", every="100ms")
     FAILURES[:] = [3_000, 3_000, 9_000, 15_500]
     for _ in range(4):
         with pytest.raises(StepError, match="the network is down"):
