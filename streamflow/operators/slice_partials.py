@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
 from streamflow.kernels.windows import Slices
 from streamflow.operators.preaggregate import Layout, Reduced
-from streamflow.state.chunk_log import ChunkLog
+from streamflow.state.chunk_log import PART_ROWS, ChunkLog
+from streamflow.state.parts import Chunk
 
 _FANOUT = 16
 _FLAT = 64
@@ -27,30 +28,31 @@ class SlicePartials:
     """
 
     def __init__(self, layout: Layout, window: Slices) -> None:
-        self.log = ChunkLog(layout.keys, layout.schema)
+        self.log = ChunkLog(layout.keys, layout.schema, self._merged)
         self._layout = layout
         self._window = window
         self._added: dict[int, int] = {}
-        self._blocks: dict[tuple[int, int], list[pa.RecordBatch]] = {}
+        self._blocks: dict[int, ChunkLog] = {}
+        self._made: set[tuple[int, int]] = set()
 
     def append(self, reduced: Reduced) -> None:
         for number, chunk in reduced.by_slice(self._layout.schema):
             self.log.append(number, chunk)
             self._added[number] = self._added.get(number, 0) + chunk.num_rows
-            chunks = self.log.read(number)
+            chunks = self.log.loaded(number)
             if len(chunks) > 1 and (
                 len(chunks) >= _CHUNKS or self._added[number] >= max(_ROWS, 2 * chunks[0].num_rows)
             ):
                 self.log.replace(number, self._merged(chunks))
                 self._added[number] = 0
-            if self._blocks:
+            if self._made:
                 self._forget_blocks_of(number)
 
-    def of_window(self, window: int) -> list[pa.RecordBatch]:
-        """Chunks that hold, together, the window's partials. Where it is a single one, every key stands in it once."""
+    def of_window(self, window: int) -> list[Chunk]:
+        """Chunks that hold, together, the window's partials. No key stands in one of them twice."""
         slices = self._window.slices_of(window)
         if len(slices) <= _FLAT:
-            return [chunk for number in slices for chunk in self._chunks_of(number)]
+            return [chunk for number in slices for chunk in self.log.chunks(number)]
         return [chunk for level, index in _cover(slices) for chunk in self._block(level, index)]
 
     def drop_closed(self, closed: int) -> None:
@@ -63,43 +65,46 @@ class SlicePartials:
             self.log.drop(number)
             self._added.pop(number, None)
         self._window.forget(closed)
-        if self._blocks:
-            self._blocks = {
-                (level, index): chunks
-                for (level, index), chunks in self._blocks.items()
-                if live is not None and (index + 1) * _FANOUT**level > live
-            }
+        for level, index in list(self._made):
+            if live is None or (index + 1) * _FANOUT**level <= live:
+                self._forget_block(level, index)
 
-    def _chunks_of(self, number: int) -> list[pa.RecordBatch]:
-        """A slice's chunks. A restore makes one of many, in which a key may stand often: merged when first needed."""
-        chunks = self.log.read(number)
-        if chunks and number not in self._added:
-            chunks = [self._merged(chunks)]
-            self.log.replace(number, chunks[0])
-            self._added[number] = 0
-        return chunks
-
-    def _block(self, level: int, index: int) -> list[pa.RecordBatch]:
+    def _block(self, level: int, index: int) -> list[Chunk]:
         if level == 0:
-            return self._chunks_of(index)
-        block = self._blocks.get((level, index))
-        if block is None:
+            return self.log.chunks(index)
+        if level not in self._blocks:
+            self._blocks[level] = self.log.derive()
+        blocks = self._blocks[level]
+        if (level, index) not in self._made:
+            self._made.add((level, index))
             below = range(index * _FANOUT, (index + 1) * _FANOUT)
-            block = [chunk for child in below for chunk in self._block(level - 1, child)]
-            if len(block) > 1:
-                block = [self._merged(block)]
-            self._blocks[level, index] = block
-        return block
+            chunks = [chunk for child in below for chunk in self._block(level - 1, child)]
+            if len(chunks) == 1:
+                blocks.append(index, chunks[0].rows)
+            elif chunks:
+                for rows in self.log.by_parts(chunks) if is_large(chunks) else [[chunk.rows for chunk in chunks]]:
+                    blocks.append(index, self._merged(rows))
+        return blocks.chunks(index)
 
     def _forget_blocks_of(self, number: int) -> None:
         level, index = 1, number // _FANOUT
         while level <= 16:
-            self._blocks.pop((level, index), None)
+            self._forget_block(level, index)
             level, index = level + 1, index // _FANOUT
+
+    def _forget_block(self, level: int, index: int) -> None:
+        if (level, index) in self._made:
+            self._made.remove((level, index))
+            self._blocks[level].drop(index)
 
     def _merged(self, chunks: list[pa.RecordBatch]) -> pa.RecordBatch:
         rows = pa.concat_batches(chunks)
         return pa.RecordBatch.from_arrays(self._layout.merge(rows.columns, 0).columns, schema=self._layout.schema)
+
+
+def is_large(chunks: Sequence[Chunk]) -> bool:
+    """Some of them are in files, and together they are too large to be merged at once."""
+    return sum(chunk.rows.num_rows for chunk in chunks) > PART_ROWS and any(c.offsets is not None for c in chunks)
 
 
 def _cover(slices: range) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,7 @@ from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import calendar_state, finished, results, times_of
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
-from streamflow.operators.slice_partials import SlicePartials
+from streamflow.operators.slice_partials import SlicePartials, is_large
 from streamflow.state.container import Container
 from streamflow.state.progress import Progress
 
@@ -139,8 +139,15 @@ class WindowAggregate:
         rows = 0
         for window in windows:
             chunks = self._partials.of_window(window)
-            together.append((window, chunks))
-            rows += sum(chunk.num_rows for chunk in chunks)
+            if is_large(chunks):
+                if together:
+                    yield from self._results(together)
+                    together, rows = [], 0
+                for part in self._partials.log.by_parts(chunks):
+                    yield from self._results([(window, part)])
+                continue
+            together.append((window, [chunk.rows for chunk in chunks]))
+            rows += sum(chunk.rows.num_rows for chunk in chunks)
             if rows >= _FIRED:
                 yield from self._results(together)
                 together, rows = [], 0

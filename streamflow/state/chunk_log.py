@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.arrays import raw_values
+from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.grouping import runs
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
+from streamflow.state.memory import SpillStore
+from streamflow.state.parts import Chunk, by_parts
 
 NAMESPACE = "~namespace"
+_SORTED = 1 << 14
+"""Chunks of fewer rows spill as they are: they are sorted by part when they are read, if it needs be."""
+_FILE = 1 << 25
+"""Bytes that are worth a file; a spill of more is cut, so that little of it is copied at once."""
+PART_ROWS = 1 << 18
+"""Rows that are merged at once, where a namespace has more."""
+_PIECES = 8
+"""Namespaces that spilled so often are merged in their files, if they have also grown to three times their size."""
+_MERGED = 0.5
+"""The part of the rows that may stay, for that to be worth it."""
+
+Merge: TypeAlias = "Callable[[list[pa.RecordBatch]], pa.RecordBatch]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Spilled rows of one namespace: `rows` of the file `file`; and where their parts begin, if they are sorted."""
+
+    file: int
+    rows: range
+    offsets: Int64s | None
+
+
+@dataclass(slots=True)
+class _Namespace:
+    """`bytes`: of what is loaded. `merged`: rows in files when these were last merged, or found not to be worth it."""
+
+    loaded: list[pa.RecordBatch] = field(default_factory=list)
+    spilled: list[_Piece] = field(default_factory=list)
+    bytes: int = 0
+    merged: int = 0
 
 
 class ChunkLog:
-    """A `Container` of record batches of one schema under int namespaces, such as slices or window ends.
+    """A `Spillable` container of record batches of one schema under int namespaces, such as slices or window ends.
 
     Appending costs a dict look-up. Chunks are never changed, so what was read stays as it was. Key groups show only in
     snapshots: the rows' groups are those of their `keys` columns; without keys all rows are in one group (rule 31).
+
+    The greatest namespaces spill first: they are needed last. Large ones spill sorted by the hash of their keys, so
+    that `by_parts` of many chunks, however large they are together, reads only slices of them. `merge` makes one chunk
+    of several, also of a single one that was restored: then no key stands in a chunk twice, if none does when it is
+    appended.
 
     >>> log = ChunkLog(("word",), pa.schema({"word": pa.string()}))
     >>> log.append(7, pa.record_batch({"word": ["a", "b"]}))
@@ -29,39 +70,176 @@ class ChunkLog:
     ([7], 2)
     """
 
-    def __init__(self, keys: Sequence[str], schema: pa.Schema) -> None:
+    def __init__(self, keys: Sequence[str], schema: pa.Schema, merge: Merge | None = None) -> None:
         if NAMESPACE in schema.names:
             raise ValueError(f"the column {NAMESPACE} is the chunk log's own")
         self._keys = [schema.get_field_index(key) for key in keys]
         self._schema = schema
-        self._chunks: dict[int, list[pa.RecordBatch]] = {}
+        self._merge: Merge = pa.concat_batches if merge is None else merge
+        self._merges = merge is not None
+        self._namespaces: dict[int, _Namespace] = {}
+        self._derived: list[ChunkLog] = []
+        self._store: SpillStore | None = None
+        self._files: Counter[int] = Counter()  # by file: the pieces that are in use
+        self._bytes = 0
+
+    def derive(self) -> ChunkLog:
+        """A log of chunks that can be made of this one's: it shares the memory, but is no part of snapshots."""
+        derived = ChunkLog([self._schema.names[key] for key in self._keys], self._schema, self._merge)
+        if self._store is not None:
+            derived.attach(self._store)
+        self._derived.append(derived)
+        return derived
 
     def append(self, namespace: int, chunk: pa.RecordBatch) -> None:
-        """Add rows; the order of chunks within a namespace means nothing."""
-        chunks = self._chunks.get(namespace)
-        if chunks is None:
-            self._chunks[namespace] = [chunk]
-        else:
-            chunks.append(chunk)
+        """Add rows, at least one; the order of chunks within a namespace means nothing."""
+        found = self._namespaces.get(namespace)
+        if found is None:
+            found = self._namespaces[namespace] = _Namespace()
+        found.loaded.append(chunk)
+        self._grow(found, chunk)
+
+    def loaded(self, namespace: int) -> list[pa.RecordBatch]:
+        """The chunks of a namespace that are in memory. Not to be changed."""
+        found = self._namespaces.get(namespace)
+        return [] if found is None else found.loaded
+
+    def chunks(self, namespace: int) -> list[Chunk]:
+        """The chunks of a namespace, those in files mapped; none where nothing was appended."""
+        found = self._namespaces.get(namespace)
+        if found is None:
+            return []
+        chunks = [Chunk(rows) for rows in found.loaded]
+        return chunks + [self._mapped(piece) for piece in found.spilled] if found.spilled else chunks
 
     def read(self, namespace: int) -> list[pa.RecordBatch]:
-        """The chunks of a namespace; none where nothing was appended. Not to be changed."""
-        return self._chunks.get(namespace, [])
+        """The rows of `chunks`."""
+        return [chunk.rows for chunk in self.chunks(namespace)]
+
+    def by_parts(self, chunks: Sequence[Chunk]) -> Iterator[list[pa.RecordBatch]]:
+        """The rows of chunks in groups that are not too large; rows with the same keys are in one group."""
+        return by_parts(chunks, self._keys, PART_ROWS)
 
     def replace(self, namespace: int, chunk: pa.RecordBatch) -> None:
-        """Put one chunk in the place of all: what a compaction made of them."""
-        self._chunks[namespace] = [chunk]
+        """Put one chunk in the place of all those in memory: what a compaction made of them."""
+        found = self._namespaces[namespace]
+        self._unload(found)
+        found.loaded.append(chunk)
+        self._grow(found, chunk)
 
     def drop(self, namespace: int) -> None:
         """Forget a namespace; nothing happens where there is none."""
-        self._chunks.pop(namespace, None)
+        found = self._namespaces.pop(namespace, None)
+        if found is not None:
+            self._unload(found)
+            self._free(found.spilled)
 
     def namespaces(self) -> list[int]:
         """The namespaces that hold chunks, ascending."""
-        return sorted(self._chunks)
+        return sorted(self._namespaces)
+
+    # -- memory
+
+    @property
+    def resident(self) -> int:
+        return self._bytes + sum(log.resident for log in self._derived) if self._derived else self._bytes
+
+    def attach(self, store: SpillStore) -> None:
+        self._store = store
+
+    def spill(self, wanted: int) -> None:
+        before = self.resident
+        for log in self._derived:
+            log.spill(wanted)
+            wanted -= before - self.resident
+            before = self.resident
+            if wanted <= 0:
+                return
+        chosen: list[tuple[_Namespace, Chunk]] = []
+        size = 0
+        for number in sorted(self._namespaces, reverse=True):
+            if wanted <= 0:
+                break
+            found = self._namespaces[number]
+            wanted -= found.bytes
+            for rows in self._unloaded(found):
+                chosen.append((found, Chunk(rows) if rows.num_rows < _SORTED else Chunk(rows).sorted(self._keys)))
+                size += rows.nbytes
+                if size >= _FILE:
+                    self._write(chosen)
+                    chosen, size = [], 0
+        if chosen:
+            self._write(chosen)
+
+    def _unloaded(self, found: _Namespace) -> Iterator[pa.RecordBatch]:
+        """What was loaded, merged as far as it is worth a file."""
+        chunks = found.loaded
+        self._unload(found)
+        for together in _cut(chunks, _FILE):
+            yield together[0] if len(together) == 1 else self._merge(together)
+
+    def _write(self, chosen: Sequence[tuple[_Namespace, Chunk]]) -> None:
+        """All in one file."""
+        assert self._store is not None
+        rows = [chunk.rows for _, chunk in chosen]
+        file = self._store.put(rows[0] if len(rows) == 1 else pa.concat_batches(rows))
+        start = 0
+        for found, chunk in chosen:
+            stop = start + chunk.rows.num_rows
+            found.spilled.append(_Piece(file, range(start, stop), chunk.offsets))
+            start = stop
+        self._files[file] = len(chosen)
+        for found, _ in chosen:
+            if self._merges and len(found.spilled) >= _PIECES:
+                self._merge_files(found)
+
+    def _merge_files(self, found: _Namespace) -> None:
+        """Make one of all pieces, part by part, if the namespace has grown and its rows become much fewer by it."""
+        total = sum(len(piece.rows) for piece in found.spilled)
+        if total < 3 * found.merged:
+            return
+        found.merged = total
+        chunks = [self._mapped(piece) for piece in found.spilled]
+        if not self._is_worth_merging(chunks):
+            return
+        pieces, found.spilled = found.spilled, []
+        for group in self.by_parts(chunks):
+            self._write([(found, Chunk(self._merge(group)).sorted(self._keys))])
+        found.merged = sum(len(piece.rows) for piece in found.spilled)
+        self._free(pieces)
+
+    def _is_worth_merging(self, chunks: Sequence[Chunk]) -> bool:
+        """By what becomes of the first parts."""
+        group = next(self.by_parts(chunks))
+        rows = sum(rows.num_rows for rows in group)
+        return bool(self._merge(group).num_rows <= _MERGED * rows)
+
+    def _mapped(self, piece: _Piece) -> Chunk:
+        assert self._store is not None
+        return Chunk(self._store.get(piece.file).slice(piece.rows.start, len(piece.rows)), piece.offsets)
+
+    def _free(self, pieces: Iterable[_Piece]) -> None:
+        for piece in pieces:
+            assert self._store is not None
+            self._files[piece.file] -= 1
+            if not self._files[piece.file]:
+                del self._files[piece.file]
+                self._store.free(piece.file)
+
+    def _grow(self, found: _Namespace, chunk: pa.RecordBatch) -> None:
+        if self._store is not None:
+            size = chunk.nbytes
+            found.bytes += size
+            self._bytes += size
+
+    def _unload(self, found: _Namespace) -> None:
+        self._bytes -= found.bytes
+        found.loaded, found.bytes = [], 0
+
+    # -- snapshots
 
     def snapshot(self, groups: int) -> Snapshot:
-        chunks = [(namespace, chunk) for namespace, list_ in sorted(self._chunks.items()) for chunk in list_]
+        chunks = [(namespace, chunk) for namespace in self.namespaces() for chunk in self.read(namespace)]
         stored = self._schema.append(pa.field(NAMESPACE, pa.int64()))
         if not chunks:
             return Snapshot(pa.RecordBatch.from_pylist([], schema=stored), np.zeros(groups + 1, np.int64))
@@ -87,4 +265,22 @@ class ChunkLog:
         ordered = namespaces[order]
         chunks = rows.select(self._schema.names).take(pa.array(order))
         for start, stop in runs(ordered):
-            self.append(int(ordered[start]), chunks.slice(start, stop - start))
+            chunk = chunks.slice(start, stop - start)
+            self.append(int(ordered[start]), self._merge([chunk]) if self._merges else chunk)
+
+
+def _cut(chunks: Sequence[pa.RecordBatch], size: int) -> Iterator[list[pa.RecordBatch]]:
+    """The rows of all chunks in groups of about `size` bytes."""
+    group: list[pa.RecordBatch] = []
+    left = size
+    for chunk in chunks:
+        step = max(1, size * chunk.num_rows // max(1, chunk.nbytes))
+        for start in range(0, chunk.num_rows, step):
+            rows = chunk.slice(start, step)
+            if group and rows.nbytes > left:
+                yield group
+                group, left = [], size
+            group.append(rows)
+            left -= rows.nbytes
+    if group:
+        yield group

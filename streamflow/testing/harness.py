@@ -24,6 +24,9 @@ from streamflow.runners.inline import InlineJob
 from streamflow.testing.checks import Checked
 from streamflow.testing.rows import rows_source
 
+_BUDGETS = [None, 1, 4096]
+"""Bytes that the state of a worker may take, where the test does not say; None: there is no limit."""
+
 
 class Results(dict[str, pa.Table]):
     """Rows by the name of the write; by step, `late`: (row, window) pairs left out.
@@ -53,7 +56,8 @@ def run(
     named are read as they are; all sinks are collected, nothing is written. `seed` decides batch sizes, interleaving
     and crashes; `workers` is the number of logical workers. With `crashes`, that many times the job takes a checkpoint,
     goes on, dies, and is restored onto another number of workers. `memory`: what the state of each worker may take, as
-    "1MB" or bytes (see `sf.run`); what is above it spills, into buffers. At the end every window fires.
+    "1MB" or bytes (see `sf.run`); what is above it spills, into buffers. Without it the seed decides whether there is a
+    limit, and how tight. At the end every window fires.
 
     Raises what a real run would raise, and EngineError when an invariant breaks.
     """
@@ -132,7 +136,7 @@ class _Harness:
             clock=self._clock,
             max_rows=self._rng.choice([1, 7, 100, 16_384]),
             wrap=Checked,
-            memory=self._memory,
+            memory=self._rng.choice(_BUDGETS) if self._memory is None else self._memory,
         )
 
     def _crash(self, job: InlineJob) -> None:

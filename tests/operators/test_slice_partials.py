@@ -36,7 +36,7 @@ class Fed:
     def counts(self, window: int) -> Counter[int]:
         result: Counter[int] = Counter()
         for chunk in self.partials.of_window(window):
-            for row in chunk.to_pylist():
+            for row in chunk.rows.to_pylist():
                 result[row["k"]] += row["~n.count"]
         return result
 

@@ -170,7 +170,7 @@ def test_15_a_window_of_more_than_64_slices_is_merged_from_blocks() -> None:
     partials = slices_after(window, range(0, 4200 * SECOND, SECOND))
     chunks = partials.of_window(17)
     assert len(chunks) <= 2 * 15 * 3
-    assert sum(sum(chunk.column(0).to_pylist()) for chunk in chunks) == 4096
+    assert sum(sum(chunk.rows.column(0).to_pylist()) for chunk in chunks) == 4096
 
 
 @pytest.mark.parametrize("workers", [1, 2])
