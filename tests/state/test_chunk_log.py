@@ -156,7 +156,9 @@ actions = st.lists(
     st.tuples(
         st.sampled_from(["append", "append", "append", "spill", "spill", "compact", "drop", "derive"]),
         st.integers(0, 3),
-        st.lists(st.tuples(st.sampled_from([None, "a", "b", "c", "d", "e" * 50]), st.integers(1, 9)), min_size=1, max_size=12),
+        st.lists(
+            st.tuples(st.sampled_from([None, "a", "b", "c", "d", "e" * 50]), st.integers(1, 9)), min_size=1, max_size=12
+        ),
     ),
     max_size=25,
 )
