@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.aggregates import chosen, custom, distinct, extremes, moments, ordered, quantiles, sums
+from streamflow.kernels.aggregates.custom import CustomError
 from streamflow.kernels.aggregates.spec import AggregateSpec, Aggregator, Family, Kind, Option
 from streamflow.kernels.arrays import raw_values, validity
 from streamflow.kernels.grouping import Groups, group
@@ -27,6 +28,7 @@ __all__ = [
     "ORDERED",
     "AggregateSpec",
     "Aggregator",
+    "CustomError",
     "Kind",
     "Option",
     "finish",

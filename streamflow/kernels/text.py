@@ -5,6 +5,7 @@ Cost: one or two of pyarrow's kernels each, 10-100 us for 8 k rows.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _UTC = pa.timestamp("us", "UTC")
+_DIGITS, _INT_DIGITS = 38, 20
+"""What a decimal has room for, and what the greatest integer takes."""
 _HAS_ZONE = r"(Z|[+-]\d\d:?\d\d)$"
 
 
@@ -55,7 +58,21 @@ def parse_times(array: pa.Array, layout: str) -> pa.Array:
     if parsed.null_count > array.null_count:
         wrong = array.filter(pc.and_(parsed.is_null(), array.is_valid()))[0]
         raise ValueError(f"{wrong.as_py()!r} is not a time as {layout!r}")
-    return parsed.view(_UTC)
+    times = parsed.view(_UTC)
+    _refuse_days_beyond_their_month(array, times, layout)
+    return times
+
+
+def _refuse_days_beyond_their_month(array: pa.Array, times: pa.Array, layout: str) -> None:
+    """Arrow takes the 30th of February for the 1st of March: Python looks at those that may be such a day."""
+    written = pc.not_equal(array, format_times(times, layout))
+    doubtful = array.filter(pc.and_(written, pc.less_equal(pc.day(times), 3)))
+    for value in doubtful.unique().to_pylist():
+        try:
+            datetime.strptime(value, layout)  # noqa: DTZ007 (only whether it can be read)
+        except ValueError as error:
+            if "day" in str(error) and "range" in str(error):
+                raise ValueError(f"{value!r} is not a time as {layout!r}: {error}") from error
 
 
 def format_times(array: pa.Array, layout: str) -> pa.Array:
@@ -71,10 +88,17 @@ def format_times(array: pa.Array, layout: str) -> pa.Array:
 def cast_or_raise(array: pa.Array, type_: pa.DataType) -> pa.Array:
     """Arrow's checked cast; ValueError with the first value that does not fit."""
     try:
-        return pc.cast(array, type_)
+        return _cast(array, type_)
     except pa.ArrowInvalid as error:
         wrong = array.filter(_misfits(array, type_))
         raise ValueError(f"{wrong[0].as_py()!r} does not fit {type_}" if len(wrong) else str(error)) from error
+
+
+def _cast(array: pa.Array, type_: pa.DataType) -> pa.Array:
+    """Arrow asks of a decimal that it has room for all integers of the type; here these have to fit."""
+    if pa.types.is_decimal128(type_) and pa.types.is_integer(array.type) and type_.scale <= _DIGITS - _INT_DIGITS:
+        array = pc.cast(array, pa.decimal128(_DIGITS, type_.scale))
+    return pc.cast(array, type_)
 
 
 def cast_or_null(array: pa.Array, type_: pa.DataType) -> pa.Array:
@@ -84,9 +108,9 @@ def cast_or_null(array: pa.Array, type_: pa.DataType) -> pa.Array:
     [1, None, None, 3]
     """
     try:
-        return pc.cast(array, type_)
+        return _cast(array, type_)
     except pa.ArrowInvalid:
-        return pc.cast(pc.if_else(_misfits(array, type_), None, array), type_)
+        return _cast(pc.if_else(_misfits(array, type_), None, array), type_)
 
 
 def _misfits(array: pa.Array, type_: pa.DataType) -> pa.Array:
@@ -101,7 +125,7 @@ def _misfits(array: pa.Array, type_: pa.DataType) -> pa.Array:
     while pending:
         start, stop = pending.pop()
         try:
-            pc.cast(values.slice(start, stop - start), type_)
+            _cast(values.slice(start, stop - start), type_)
         except pa.ArrowInvalid:
             if stop - start == 1:
                 bad[start] = True

@@ -65,7 +65,10 @@ class AssignWindows:
         return {}
 
     def _assigned(self, times: Int64s) -> tuple[Int64s | None, Int64s, Int64s]:
-        found: Any = self._assigner.assign(times)
+        try:
+            found: Any = self._assigner.assign(times)
+        except Exception as error:
+            raise self._wrong(f"raised {type(error).__name__}: {error}") from error
         if not isinstance(found, tuple) or len(found) not in (2, 3):
             raise self._wrong("returned neither (starts, ends) nor (rows, starts, ends)")
         arrays = [np.ascontiguousarray(part) for part in found]

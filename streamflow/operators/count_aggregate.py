@@ -37,6 +37,7 @@ class CountAggregate:
         self, keys: tuple[str, ...], rows: int, aggregates: tuple[AggregateSpec, ...], schema: pa.Schema
     ) -> None:
         self._rows = rows
+        self.of_rows = aggregates
         self._values = list(dict.fromkeys(name for spec in aggregates for name in spec.columns))
         used = [*keys, *(name for name in self._values if name not in (*keys, TIME)), TIME]
         self._used = [schema.get_field_index(name) for name in used]
@@ -85,7 +86,7 @@ class CountAggregate:
     def state(self) -> Mapping[str, Container]:
         return {"rows": self._held, "windows": self._panes.table, "progress": self._progress}
 
-    def _count(self, rows: pa.RecordBatch) -> Iterator[Batch]:
+    def _count(self, rows: pa.RecordBatch) -> Iterator[Output]:
         values = [rows.column(name) for name in self._values]
         order = top_rows([rows.column(-1), *values], [False] * (1 + len(values)), rows.num_rows)
         rows = rows.take(pa.array(order))
@@ -100,7 +101,7 @@ class CountAggregate:
             table.keep(raw_values(table.get(PENDING, np.arange(len(table)))) > 0)
             self._limit = max(SWEEP, 2 * len(table))
 
-    def _send_rest(self) -> Iterator[Batch]:
+    def _send_rest(self) -> Iterator[Output]:
         table = self._panes.table
         left = np.flatnonzero(raw_values(table.get(PENDING, np.arange(len(table)))))
         if len(left):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from streamflow.errors import DataError
-from streamflow.kernels.aggregate import AggregateSpec, finish
+from streamflow.kernels.aggregate import AggregateSpec, CustomError, finish, merge, partial_of_rows, result_of
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.calendar import CalendarSlices
+from streamflow.kernels.grouping import Groups
 from streamflow.kernels.sessions import row_ends
 from streamflow.kernels.windows import Slices
 from streamflow.operators.base import Output
@@ -20,6 +22,9 @@ from streamflow.operators.salvage import salvage
 from streamflow.state.calendar import CalendarBounds
 from streamflow.state.container import Container
 from streamflow.state.progress import Progress
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 WINDOW_START, WINDOW_END = "window_start", "window_end"
 WINDOW_FIELDS = (pa.field(WINDOW_START, TIME_TYPE), pa.field(WINDOW_END, TIME_TYPE))
@@ -61,13 +66,62 @@ def split_fired(rows: pa.RecordBatch, end_column: int, time: int) -> tuple[pa.Re
     return rows.filter(pa.array(fired)), rows.filter(pa.array(kept)), int(ends[kept].min())
 
 
+def partials(spec: AggregateSpec, column: Callable[[str], pa.Array], groups: Groups) -> list[pa.Array]:
+    """`partial_of_rows`; DataError for rows that an aggregate of the user's own does not take."""
+    return _as_data_error(partial_of_rows, spec, column, groups)
+
+
+def merged(spec: AggregateSpec, parts: Sequence[pa.Array], groups: Groups) -> list[pa.Array]:
+    """`merge`; DataError for partials that an aggregate of the user's own does not take."""
+    return _as_data_error(merge, spec, parts, groups)
+
+
 def finished(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:
     """The aggregate's results. Raises DataError where an integer sum does not fit its type (rule 16)."""
+    return _as_data_error(finish, spec, parts)
+
+
+def all_finished(
+    aggregates: Sequence[AggregateSpec], parts: Sequence[Sequence[pa.Array]]
+) -> tuple[list[pa.Array], Mapping[int, DataError]]:
+    """The results of every aggregate from its own parts, and why those rows have none that are null in all columns."""
     try:
-        return finish(spec, parts)
+        return [finished(spec, own) for spec, own in zip(aggregates, parts, strict=True)], {}
+    except DataError:
+        numbered = pa.array(np.arange(len(parts[0][0])))
+    stops = np.cumsum([len(own) for own in parts]).tolist()
+    rows = pa.RecordBatch.from_arrays(
+        [*(c for own in parts for c in own), numbered], names=list(map(str, range(stops[-1] + 1)))
+    )
+
+    def make(some: Batch) -> Iterator[Batch]:
+        own = [some.columns[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+        made = [finished(spec, columns) for spec, columns in zip(aggregates, own, strict=True)]
+        yield pa.RecordBatch.from_arrays([*made, some.columns[-1]], names=list(map(str, range(len(made) + 1))))
+
+    made: list[pa.Array] = [pa.nulls(0, result_of(spec)) for spec in aggregates]
+    places: Int64s = np.zeros(0, np.int64)
+    failed: dict[int, DataError] = {}
+    for output in salvage(rows, make):
+        if isinstance(output, Rejected):
+            failed = dict(zip(output.rows.column(stops[-1]).to_pylist(), output.errors, strict=True))
+        elif isinstance(output, pa.RecordBatch):
+            *made, numbers = output.columns
+            places = raw_values(numbers)
+    where = np.full(rows.num_rows, -1)
+    where[places] = np.arange(len(places))
+    taken = pa.array(where, mask=where < 0)
+    return [column.take(taken) for column in made], failed
+
+
+def _as_data_error(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return call(*args, **kwargs)
     except OverflowError as error:
         remedy = "cast the column to float64 or to a decimal before it is summed"
         raise DataError(str(error), remedy=remedy) from error
+    except CustomError as error:
+        raise DataError(str(error), remedy="let it take such values, or filter them out before") from error
 
 
 def results(

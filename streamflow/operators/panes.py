@@ -9,14 +9,18 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, merge, partial_fields, partial_of_rows, result_of
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.grouping import Groups, group
 from streamflow.kernels.windows import EndlessSlices, Slices
+from streamflow.operators.base import Output
+from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import (
     CHANGE,
     CHANGE_TYPE,
+    DELETE,
     INSERT,
     TIME,
     TIME_TYPE,
@@ -24,7 +28,7 @@ from streamflow.operators.events import (
     UPDATE_BEFORE,
     Batch,
 )
-from streamflow.operators.firing import WINDOW_FIELDS, finished, times_of
+from streamflow.operators.firing import WINDOW_FIELDS, all_finished, times_of
 from streamflow.operators.preaggregate import pick_key
 from streamflow.state.columns import Slots
 from streamflow.state.window_table import WindowTable
@@ -51,11 +55,11 @@ class Panes(Protocol):
     table: WindowTable
     output_schema: pa.Schema
 
-    def add(self, pairs: Pairs) -> Iterator[Batch]:
+    def add(self, pairs: Pairs) -> Iterator[Output]:
         """Take rows in, in the order in which they came, and send what is full. At least one row."""
         ...
 
-    def fire(self, slots: Slots) -> Iterator[Batch]:
+    def fire(self, slots: Slots) -> Iterator[Output]:
         """Send what these slots have not sent yet."""
         ...
 
@@ -80,6 +84,14 @@ class _Columns:
         bounds = [times_of(self._window.starts(ends)), times_of(ends)]
         return pa.RecordBatch.from_arrays([*keys, *bounds, *results, times_of(ends - 1), *hidden], schema=self.schema)
 
+    def rejected(self, table: WindowTable, slots: Slots, errors: tuple[DataError, ...]) -> Rejected:
+        """What is to be seen of results that cannot be made: keys and the window's bounds."""
+        columns = [*table.keys(slots)]
+        if self._ends:
+            ends = self._window.ends(table.windows(slots))
+            columns += [times_of(self._window.starts(ends)), times_of(ends)]
+        return Rejected(pa.RecordBatch.from_arrays(columns, names=self.schema.names[: len(columns)]), errors)
+
 
 class AccumulatingPanes:
     """Each pane holds all rows of its window so far, and takes back the one before: a changelog by key and window.
@@ -99,7 +111,7 @@ class AccumulatingPanes:
             keys, pa.schema([*parts, *was, pa.field(PENDING, pa.int64()), pa.field(SENT, pa.bool_())])
         )
 
-    def add(self, pairs: Pairs) -> Iterator[Batch]:
+    def add(self, pairs: Pairs) -> Iterator[Output]:
         groups = group(pairs.keys, len(pairs.windows), leading=pairs.windows)
         keys = [pick_key(key, groups.first) for key in pairs.keys]
         slots, new = self.table.lookup_or_insert(pairs.windows[groups.first], keys)
@@ -123,34 +135,47 @@ class AccumulatingPanes:
         if len(full):
             yield from self.fire(full)
 
-    def fire(self, slots: Slots) -> Iterator[Batch]:
+    def fire(self, slots: Slots) -> Iterator[Output]:
         self.table.put(PENDING, slots, pa.array(np.zeros(len(slots), np.int64)))
         sent = self.table.get(SENT, slots).to_numpy(zero_copy_only=False)
         before = [self.table.get(field.name, slots) for field in self._was]
-        after = [
-            finished(spec, [self.table.get(name, slots) for name in names])
-            for spec, names in zip(self._aggregates, self._parts, strict=True)
-        ]
-        changed = ~sent
+        kept = [[self.table.get(name, slots) for name in names] for names in self._parts]
+        after, failed = all_finished(self._aggregates, kept)
+        wrong = np.zeros(len(slots), np.bool_)
+        wrong[list(failed)] = True
+        changed = sent == wrong
         for old, new in zip(before, after, strict=True):
-            changed |= ~equal_rows(old, new)
-        self.table.put(SENT, slots, pa.array(np.ones(len(slots), np.bool_)))
+            changed |= ~equal_rows(old, new) & ~wrong
+        self.table.put(SENT, slots, pa.array(~wrong))
         for field, values in zip(self._was, after, strict=True):
             self.table.put(field.name, slots, values)
         if changed.any():
-            yield self._changes(slots, np.flatnonzero(changed), sent, before, after)
+            yield self._changes(slots, np.flatnonzero(changed), sent, wrong, before, after)
+        if failed:
+            yield self._columns.rejected(self.table, slots[list(failed)], tuple(failed.values()))
 
     def _changes(
-        self, slots: Slots, rows: Int64s, sent: Bools, before: Sequence[pa.Array], after: Sequence[pa.Array]
+        self,
+        slots: Slots,
+        rows: Int64s,
+        sent: Bools,
+        wrong: Bools,
+        before: Sequence[pa.Array],
+        after: Sequence[pa.Array],
     ) -> Batch:
-        """Of each of these rows the result before, where one was sent, and after it the one that holds now."""
-        updates = sent[rows]
+        """Of each of these rows the result before, where one was sent, and after it the one that holds now.
+
+        Where none can be made (`wrong`) the one before is deleted.
+        """
+        updates = sent[rows] & ~wrong[rows]
         of_row = np.repeat(rows, updates + np.int64(1))
         last = np.cumsum(updates + np.int64(1)) - 1
         kinds = np.full(len(of_row), INSERT, np.int8)
         kinds[last[updates]] = UPDATE_AFTER
         kinds[last[updates] - 1] = UPDATE_BEFORE
-        taken = pa.array(of_row + len(slots) * (kinds != UPDATE_BEFORE))  # of `before` followed by `after`
+        kinds[wrong[of_row]] = DELETE
+        old = (kinds == UPDATE_BEFORE) | (kinds == DELETE)
+        taken = pa.array(of_row + len(slots) * ~old)  # of `before` followed by `after`
         results = [pa.concat_arrays(two).take(taken) for two in zip(before, after, strict=True)]
         at = slots[of_row]
         return self._columns.batch(self.table.windows(at), self.table.keys(at), results, pa.array(kinds))
@@ -170,7 +195,7 @@ class DiscardingPanes:
         parts = [field for spec in aggregates for field in partial_fields(spec)]
         self.table = WindowTable(keys, pa.schema([*parts, pa.field(PENDING, pa.int64())]))
 
-    def add(self, pairs: Pairs) -> Iterator[Batch]:
+    def add(self, pairs: Pairs) -> Iterator[Output]:
         groups = group(pairs.keys, len(pairs.windows), leading=pairs.windows)
         keys = [pick_key(key, groups.first) for key in pairs.keys]
         slots, new = self.table.lookup_or_insert(pairs.windows[groups.first], keys)
@@ -194,12 +219,7 @@ class DiscardingPanes:
         if full.any():
             chosen = pa.array(np.flatnonzero(full))
             which = owner[full]
-            results = [
-                finished(spec, [parts[name].take(chosen) for name in names])
-                for spec, names in zip(self._aggregates, self._parts, strict=True)
-            ]
-            at = slots[which]
-            yield self._columns.batch(self.table.windows(at), self.table.keys(at), results)
+            yield from self._sent(slots[which], [[parts[name].take(chosen) for name in names] for names in self._parts])
 
     def _parts_of(self, panes: Groups, owner: Int64s, slots: Slots, held: Int64s, pairs: Pairs) -> dict[str, pa.Array]:
         """The partials of each pane: the first of a window and key holds what was held of them."""
@@ -214,13 +234,21 @@ class DiscardingPanes:
             found.update(zip(names, parts, strict=True))
         return found
 
-    def fire(self, slots: Slots) -> Iterator[Batch]:
+    def fire(self, slots: Slots) -> Iterator[Output]:
         self.table.put(PENDING, slots, pa.array(np.zeros(len(slots), np.int64)))
-        results = [
-            finished(spec, [self.table.get(name, slots) for name in names])
-            for spec, names in zip(self._aggregates, self._parts, strict=True)
-        ]
-        yield self._columns.batch(self.table.windows(slots), self.table.keys(slots), results)
+        yield from self._sent(slots, [[self.table.get(name, slots) for name in names] for names in self._parts])
+
+    def _sent(self, slots: Slots, parts: Sequence[Sequence[pa.Array]]) -> Iterator[Output]:
+        """The results of panes of these slots."""
+        results, failed = all_finished(self._aggregates, parts)
+        made = slots
+        if failed:
+            good = np.delete(np.arange(len(slots)), list(failed))
+            made, results = slots[good], [column.take(pa.array(good)) for column in results]
+        if len(made):
+            yield self._columns.batch(self.table.windows(made), self.table.keys(made), results)
+        if failed:
+            yield self._columns.rejected(self.table, slots[list(failed)], tuple(failed.values()))
 
 
 def _cut(groups: Groups, held: Int64s, limits: Int64s) -> Groups:

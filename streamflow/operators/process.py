@@ -21,8 +21,10 @@ from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.ordering import argsort_pairs, order, packed_argsort, signed_codes
 from streamflow.kernels.rows import Record, arrow_type, columns_of_records
 from streamflow.operators.base import Output
+from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import times_of
+from streamflow.operators.salvage import salvage
 from streamflow.state.cells import NEVER, Cell
 from streamflow.state.container import Container
 from streamflow.state.keyed_objects import KeyedObjects
@@ -33,6 +35,8 @@ PIECE = 16_384
 """So many rows are given to the function before what it made of them is sent."""
 FIRINGS = 100_000
 """A key's timers may go off so many times without a row, at one time or at the end of all time."""
+_SLOT, _AT = "~slot", "~at"
+"""What goes with rows of which some may be rejected: their keys' slots, and the times of their results."""
 _SHORT = 80
 
 Arguments: TypeAlias = "Callable[[pa.RecordBatch], list[Iterable[Any]]]"
@@ -82,10 +86,11 @@ class BoundFunction:
 
 @dataclass(slots=True)
 class _Made:
-    """Records that the function gave, and the event time of each."""
+    """Records that the function gave, and the event time of each; timers that could not be run."""
 
     records: list[Any] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
 
     def add(self, result: Any, many: bool, time: int) -> None:
         if many:
@@ -110,13 +115,28 @@ class Process:
 
     State: the objects of the keys; the rows held; the watermark per key group. Raises DataError, with key and row,
     where the function raises or gives what it does not declare.
+
+    `tolerant`: such rows are rejected instead, whole, with all columns of `schema`. A key's cells and timers are then
+    what they were before the row, and what the method had yielded for it is dropped. A timer whose method raises is
+    rejected as a row of the key and, named `on_<timer>`, the time: the cells are what they were before, the timer
+    stays cleared. Copies of the cells are what that costs.
     """
 
-    def __init__(self, keys: tuple[str, ...], function: BoundFunction, schema: pa.Schema, *, ordered: bool) -> None:
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        function: BoundFunction,
+        schema: pa.Schema,
+        *,
+        ordered: bool,
+        tolerant: bool = False,
+    ) -> None:
         self._function = function
         self._row = function.on_row
+        self._tolerant = tolerant
         self._has_time = TIME in schema.names
-        taken = dict.fromkeys([*keys, *(name for name in self._row.columns if name != TIME)])
+        also = schema.names if tolerant else self._row.columns
+        taken = dict.fromkeys([*keys, *(name for name in also if name != TIME)])
         if self._has_time:
             taken[TIME] = None
         self._taken = [schema.get_field_index(name) for name in taken]
@@ -124,7 +144,7 @@ class Process:
         self._key_places = [held.get_field_index(key) for key in keys]
         self._tie_places = [held.get_field_index(name) for name in self._row.columns if name not in (TIME, *keys)]
         self._key_names = keys
-        key_types = pa.schema([schema.field(key) for key in keys])
+        self._key_types = key_types = pa.schema([schema.field(key) for key in keys])
         timers = [timer.timer for timer in function.timers]
         self._objects = KeyedObjects(key_types, function.prototype, function.cells, timers)
         self._held = RowsByTime(held, self._key_places) if ordered else None
@@ -211,8 +231,33 @@ class Process:
             yield from self._run(piece, slots, times, passed)
         self._objects.forget(passed)
 
-    def _run(self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, passed: int | None) -> Iterator[Output]:
+    def _run(self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, passed: int | None) -> Iterable[Output]:
         """Call the function for the rows. `passed`: the watermark that timers are judged by; None: the row's time."""
+        if not self._tolerant:
+            return self._called(rows, slots, times, passed)
+        columns = [*rows.columns, pa.array(slots), pa.array(times)]
+        return salvage(
+            pa.RecordBatch.from_arrays(columns, names=[*rows.schema.names, _SLOT, _AT]),
+            lambda part: self._called_or_undone(
+                part.select(rows.schema.names),
+                raw_values(part.column(_SLOT)),
+                raw_values(part.column(_AT)),
+                passed,
+            ),
+        )
+
+    def _called_or_undone(
+        self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, passed: int | None
+    ) -> Iterable[Output]:
+        """As `_called`; where it raises, the keys' cells and timers are what they were."""
+        saved = self._objects.save(self._objects.at(np.unique(slots)))
+        try:
+            return tuple(self._called(rows, slots, times, passed))
+        except DataError:
+            saved.restore()
+            raise
+
+    def _called(self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, passed: int | None) -> Iterator[Output]:
         objects = self._objects.at(slots)
         try:
             arguments = self._row.arguments(rows)
@@ -291,7 +336,7 @@ class Process:
 
     def _fire(self, owner: Any, until: int, made: _Made) -> None:
         """A key's alarms up to `until`, and those that they set, by (time, order of setting)."""
-        moment, alarms = self._objects.moment, owner._alarms
+        alarms = owner._alarms
         last, firings = MIN_TIME, 0
         while True:
             place = 0 if len(alarms) == 1 else min(range(len(alarms)), key=lambda i: (alarms[i].at, alarms[i].setting))
@@ -301,34 +346,54 @@ class Process:
             handler = self._function.timers[place]
             firings = firings + 1 if time == last or until == MAX_TIME else 0
             last = time
-            if firings > FIRINGS:
-                raise DataError(
-                    f"{handler.name} sets its timer again and again: it ran {firings} times for key "
-                    f"{self._key_text(owner)} without a row",
-                    remedy="let it stop: at the end of the input a timer that always sets itself would never end",
-                )
             alarms[place].at = NEVER
-            moment.now = moment.floor = time
+            if not self._tolerant:
+                self._go(handler, owner, time, firings, made)
+                continue
+            saved = self._objects.save([owner])
+            attempt = _Made()
             try:
-                made.add(handler.call(owner, *handler.arguments(owner._key, time)), handler.many, time)
-            except Exception as error:
-                raise DataError(
-                    f"{handler.name} raised {type(error).__name__}: {error}; key {self._key_text(owner)}, "
-                    f"timer at {times_of(np.array([time]))[0]}",
-                    remedy=handler.where,
-                ) from error
+                self._go(handler, owner, time, firings, attempt)
+                self._columns(attempt.records)
+            except DataError as error:
+                saved.restore()
+                made.rejected.append(self._rejected_timer(handler, owner, time, error))
+            else:
+                made.records += attempt.records
+                made.times += attempt.times
+
+    def _go(self, handler: TimerHandler, owner: Any, time: int, firings: int, made: _Made) -> None:
+        """One alarm of a key goes off."""
+        if firings > FIRINGS:
+            raise DataError(
+                f"{handler.name} sets its timer again and again: it ran {firings} times for key "
+                f"{self._key_text(owner)} without a row",
+                remedy="let it stop: at the end of the input a timer that always sets itself would never end",
+            )
+        moment = self._objects.moment
+        moment.now = moment.floor = time
+        try:
+            made.add(handler.call(owner, *handler.arguments(owner._key, time)), handler.many, time)
+        except Exception as error:
+            raise DataError(
+                f"{handler.name} raised {type(error).__name__}: {error}; key {self._key_text(owner)}, "
+                f"timer at {times_of(np.array([time]))[0]}",
+                remedy=handler.where,
+            ) from error
+
+    def _rejected_timer(self, handler: TimerHandler, owner: Any, time: int, error: DataError) -> Rejected:
+        keys = [pa.array([value], type_) for value, type_ in zip(owner._key, self._key_types.types, strict=True)]
+        names = [*self._key_types.names, f"on_{handler.timer}"]
+        return Rejected(pa.RecordBatch.from_arrays([*keys, times_of(np.array([time]))], names=names), (error,))
 
     # -- results and errors
 
     def _batches(self, made: _Made, *, sort: bool) -> Iterator[Output]:
         """What was made, as a batch if it is anything, by event time if asked for."""
+        yield from made.rejected
         if not made.records:
             return
-        try:
-            columns = columns_of_records(made.records, self._function.record)
-        except (ValueError, OverflowError) as error:
-            name = type(self._function.prototype).__name__
-            raise DataError(f"{name} gave what it does not declare: {error}", remedy=self._row.where) from error
+        columns = self._columns(made.records)
         if not self._has_time:
             yield pa.RecordBatch.from_arrays(columns, schema=self.output_schema)
             return
@@ -337,6 +402,13 @@ class Process:
         if sort and bool((times[1:] < times[:-1]).any()):
             batch = batch.take(pa.array(packed_argsort(times)[0]))
         yield batch
+
+    def _columns(self, records: list[Any]) -> list[pa.Array]:
+        try:
+            return columns_of_records(records, self._function.record)
+        except (ValueError, OverflowError) as error:
+            name = type(self._function.prototype).__name__
+            raise DataError(f"{name} gave what it does not declare: {error}", remedy=self._row.where) from error
 
     def _failed_on_row(self, error: Exception, owner: Any, rows: pa.RecordBatch, row: int) -> DataError:
         values = [(name, rows.column(name)[row].as_py()) for name in self._row.columns if name not in self._key_names]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.windows import EndlessSlices, Slices, dropped_before, pairs
+from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import calendar_state
 from streamflow.operators.panes import NEVER, PENDING, AccumulatingPanes, DiscardingPanes, Pairs, Panes
@@ -44,6 +45,7 @@ class RefiningAggregate:
         accumulate: bool,
     ) -> None:
         self.lateness = lateness
+        self.of_rows = aggregates
         self._window = window
         self._early = early
         self._limits = np.array([NEVER if early is None else early, late])
@@ -65,7 +67,7 @@ class RefiningAggregate:
     def late(self) -> int:
         return self._progress.late
 
-    def on_batch(self, port: int, batch: Batch) -> Iterator[Batch | Watermark]:
+    def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
         columns = [batch.column(index) for index in self._indices]
         first = self._window.windows_of(self._window.slice_of(self._lowest(columns))).start
         end = self._window.window_bounds(first)[1]
@@ -76,7 +78,7 @@ class RefiningAggregate:
         if late or self._early is not None or self._held.rows >= COALESCED:
             yield from self.flush()
 
-    def on_watermark(self, watermark: Watermark) -> Iterator[Batch | Watermark]:
+    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         if watermark.time > self._progress.watermark:
             if self._due is None or watermark.time >= self._due:
                 yield from self.flush()
@@ -84,7 +86,7 @@ class RefiningAggregate:
             self._progress.advance(watermark.time)
         yield watermark
 
-    def flush(self) -> Iterator[Batch | Watermark]:
+    def flush(self) -> Iterator[Output]:
         if self._held.rows:
             yield from self._absorb(self._held.drain())
 
@@ -99,7 +101,7 @@ class RefiningAggregate:
             return np.zeros(len(columns[0]), np.int64)
         return self._window.slice_ids(raw_values(columns[-1]))
 
-    def _absorb(self, columns: list[pa.Array]) -> Iterator[Batch]:
+    def _absorb(self, columns: list[pa.Array]) -> Iterator[Output]:
         places, windows = pairs(self._window, self._slices(columns))
         watermarks = self._progress.of_rows(columns[: self._key_count], len(columns[0]))
         if places is not None:
@@ -120,7 +122,7 @@ class RefiningAggregate:
         limits = self._limits[(ends <= watermarks).astype(np.int64)]
         yield from self._panes.add(Pairs(windows, keys, values, limits))
 
-    def _fire(self, time: int) -> Iterator[Batch]:
+    def _fire(self, time: int) -> Iterator[Output]:
         """Send what is left of the windows that end by now, or are dropped now; drop these."""
         table = self._panes.table
         slots = np.arange(len(table))

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamflow.kernels.aggregate import AggregateSpec, merge, partial, partial_fields, partial_of_rows, result_of
+from streamflow.errors import DataError
+from streamflow.kernels.aggregate import AggregateSpec, partial, partial_fields, result_of
 from streamflow.kernels.arrays import Int64s
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
@@ -30,7 +31,8 @@ from streamflow.operators.events import (
     Batch,
     Watermark,
 )
-from streamflow.operators.firing import finished
+from streamflow.operators.firing import finished, merged, partials
+from streamflow.state.columns import Slots
 from streamflow.state.container import Container
 from streamflow.state.keyed_table import KeyedTable
 
@@ -45,7 +47,8 @@ class RunningAggregate:
     the greatest event time among the batch's rows of its key, or W if that is greater (rule 7). Which changes are sent
     on the way depends on the cuts of the input; the final state does not (rule 20).
 
-    Raises DataError where an integer sum does not fit its type.
+    Raises DataError where an integer sum does not fit its type, having changed nothing. Which of several rows are too
+    many for a sum depends on the cuts; each row is in the sum, or in a batch that was refused.
 
     >>> rows = pa.record_batch({"word": ["a", "b", "a"]})
     >>> counts = RunningAggregate(("word",), (AggregateSpec("count", None, None, "n"),), rows.schema)
@@ -76,26 +79,43 @@ class RunningAggregate:
         keys = [key.take(first) for key in keys]
         slots, new = self._table.lookup_or_insert(keys, groups.count)
         known = np.flatnonzero(~new)
-        pairs = _pairs(groups.count, known)
-        before, after = [], []
+        try:
+            before, after, kept = self._with_rows(batch, groups, slots[known], known)
+        except DataError:
+            self._table.forget_last(groups.count - len(known))
+            raise
+        for name, part in kept:
+            self._table.put(name, slots, part)
         changed = new
-        for spec, names in zip(self._aggregates, self._parts, strict=True):
-            parts = partial_of_rows(spec, batch.column, groups)
-            if known.size:
-                old = [self._table.get(name, slots[known]) for name in names]
-                parts = merge(spec, [pa.concat_arrays(both) for both in zip(parts, old, strict=True)], pairs)
-                before.append(finished(spec, old))
-            for name, part in zip(names, parts, strict=True):
-                self._table.put(name, slots, part)
-            after.append(finished(spec, parts))
-            if known.size:
-                differs = ~equal_rows(before[-1], after[-1].take(pa.array(known)))
-                changed[known[differs]] = True
+        taken = pa.array(known)
+        for old, now in zip(before, after, strict=False):
+            changed[known[~equal_rows(old, now.take(taken))]] = True
         changes = np.flatnonzero(changed)
         if changes.size == 0:
             return ()
         times = self._times(batch, groups)
         return (self._changelog(keys, before, after, times, known, changes, groups.count),)
+
+    def _with_rows(
+        self, batch: Batch, groups: Groups, slots: Slots, known: Int64s
+    ) -> tuple[list[pa.Array], list[pa.Array], list[tuple[str, pa.Array]]]:
+        """Results of the groups `known` before, of all after, and what is to be kept of all by column.
+
+        `slots`: where the known ones are kept. Changes nothing, so that it may raise.
+        """
+        before: list[pa.Array] = []
+        after: list[pa.Array] = []
+        kept: list[tuple[str, pa.Array]] = []
+        pairs = _pairs(groups.count, known)
+        for spec, names in zip(self._aggregates, self._parts, strict=True):
+            parts = partials(spec, batch.column, groups)
+            if known.size:
+                old = [self._table.get(name, slots) for name in names]
+                parts = merged(spec, [pa.concat_arrays(both) for both in zip(parts, old, strict=True)], pairs)
+                before.append(finished(spec, old))
+            after.append(finished(spec, parts))
+            kept += zip(names, parts, strict=True)
+        return before, after, kept
 
     def on_watermark(self, watermark: Watermark) -> Iterable[Output]:
         self._watermark = max(self._watermark, watermark.time)

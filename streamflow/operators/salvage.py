@@ -51,13 +51,13 @@ def _apart(batch: Batch, call: Call, error: DataError) -> Iterator[Output]:
 
 
 def _joined(outputs: Iterable[Output]) -> Iterator[Output]:
-    """The same with batches put together up to the next watermark, and what is rejected at the end."""
+    """The same with batches put together up to the next watermark, and what is rejected at the end, by its columns."""
     batches: list[Batch] = []
-    rejected: list[Rejected] = []
+    rejected: dict[pa.Schema, list[Rejected]] = {}
     for output in outputs:
         match output:
             case Rejected():
-                rejected.append(output)
+                rejected.setdefault(output.rows.schema, []).append(output)
             case Watermark():
                 yield from _one(batches)
                 batches = []
@@ -65,9 +65,9 @@ def _joined(outputs: Iterable[Output]) -> Iterator[Output]:
             case batch:
                 batches.append(batch)
     yield from _one(batches)
-    if rejected:
-        errors = tuple(error for part in rejected for error in part.errors)
-        yield Rejected(pa.concat_batches([part.rows for part in rejected]), errors)
+    for parts in rejected.values():
+        errors = tuple(error for part in parts for error in part.errors)
+        yield Rejected(pa.concat_batches([part.rows for part in parts]), errors)
 
 
 def _one(batches: list[Batch]) -> Iterator[Batch]:

@@ -45,7 +45,7 @@ class SessionAggregate:
     ) -> None:
         self._keys = keys
         self._gap = gap
-        self._aggregates = aggregates
+        self._aggregates = self.of_rows = aggregates
         columns = dict.fromkeys([*keys, *(name for spec in aggregates for name in spec.columns)])
         self._needed = [schema.get_field_index(name) for name in columns] + [len(schema) - 1]
         self._place = {name: place for place, name in enumerate(columns)}

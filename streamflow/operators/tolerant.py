@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
+import pyarrow as pa
+
+from streamflow.kernels.aggregate import AggregateSpec
+from streamflow.kernels.grouping import Groups
+from streamflow.operators.assign_windows import AssignWindows
 from streamflow.operators.base import Operator, Output
+from streamflow.operators.count_aggregate import CountAggregate
 from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.events import Batch, Watermark
+from streamflow.operators.firing import partials
+from streamflow.operators.refining_aggregate import RefiningAggregate
+from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.salvage import salvage
+from streamflow.operators.session import SessionAggregate
 from streamflow.operators.stateless import Stateless
+from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
 from streamflow.state.container import Container
+
+_BY_ROW = (Stateless, SetEventTime, AssignWindows, RunningAggregate)
+_OF_WINDOWS = (WindowAggregate, WindowPartial, SessionAggregate, RefiningAggregate, CountAggregate)
 
 
 def tolerant(operator: Operator) -> Operator:
     """Around operators that take each row for itself: where a batch raises DataError, its other rows go on.
 
-    Operators that need many rows come out as they are: they send `Rejected` where a result cannot be made.
+    Other operators come out as they are: they send `Rejected` where a result cannot be made. Rows that an aggregate of
+    the user's own does not take are found before these see them, for they may hold rows of many batches.
     """
-    return Tolerant(operator) if isinstance(operator, Stateless | SetEventTime) else operator
+    if isinstance(operator, _BY_ROW):
+        return Tolerant(operator)
+    if isinstance(operator, _OF_WINDOWS):
+        own = tuple(spec for spec in operator.of_rows if spec.kind == "custom")
+        return Screened(operator, own) if own else operator
+    return operator
 
 
-class Tolerant:
-    """The operator inside must raise DataError before it changes its state."""
+class _Around:
+    """An operator around another, which it is but for its batches."""
 
     __slots__ = ("_inner",)
 
@@ -32,9 +53,6 @@ class Tolerant:
     def late(self) -> int:
         return self._inner.late
 
-    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
-        return salvage(batch, lambda rows: self._inner.on_batch(port, rows))
-
     def on_watermark(self, watermark: Watermark) -> Iterable[Output]:
         return self._inner.on_watermark(watermark)
 
@@ -43,3 +61,35 @@ class Tolerant:
 
     def state(self) -> Mapping[str, Container]:
         return self._inner.state()
+
+
+class Tolerant(_Around):
+    """The operator inside must raise DataError before it changes its state."""
+
+    __slots__ = ()
+
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
+        return salvage(batch, lambda rows: self._inner.on_batch(port, rows))
+
+
+class Screened(_Around):
+    """Gives the operator inside only rows of which these aggregates, the user's own, can make a partial."""
+
+    __slots__ = ("_aggregates",)
+
+    def __init__(self, inner: Operator, aggregates: tuple[AggregateSpec, ...]) -> None:
+        super().__init__(inner)
+        self._aggregates = aggregates
+
+    def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
+        for output in salvage(batch, self._taken):
+            if isinstance(output, pa.RecordBatch):
+                yield from self._inner.on_batch(port, output)
+            else:
+                yield output
+
+    def _taken(self, rows: Batch) -> Iterable[Output]:
+        groups = Groups(np.zeros(rows.num_rows, np.int64), 1, np.zeros(1, np.int64))
+        for spec in self._aggregates:
+            partials(spec, rows.column, groups)
+        return (rows,)

@@ -46,6 +46,7 @@ class WindowAggregate:
         input: Literal["rows", "partials"] = "rows",  # noqa: A002
     ) -> None:
         self._layout = Layout.of(keys, aggregates, schema)
+        self.of_rows = aggregates if input == "rows" else ()
         self._window = window
         self._input: Input
         self._input = RowInput(self._layout, window, schema) if input == "rows" else PartialInput(self._layout, schema)
@@ -204,6 +205,7 @@ class WindowPartial:
         self, keys: tuple[str, ...], window: Slices, aggregates: tuple[AggregateSpec, ...], schema: pa.Schema
     ) -> None:
         self._layout = Layout.of(keys, aggregates, schema)
+        self.of_rows = aggregates
         self._window = window
         self._input = RowInput(self._layout, window, schema)
         self._held = Coalescer()

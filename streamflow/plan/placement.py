@@ -166,8 +166,11 @@ class _Builder:
     def _step(self, node: Node, edges: Sequence[Edge]) -> str:
         if node.name is not None:
             return node.name
-        if node.part_of == "next" and (name := self._readers[id(node)].name) is not None:
-            return name
+        reader = node
+        while reader.part_of == "next" and reader.name is None:
+            reader = self._readers[id(reader)]
+        if reader.name is not None:
+            return reader.name
         if node.part_of == "previous":
             return self.nodes[edges[0].source].step
         return self._step_above(edges)
@@ -291,7 +294,8 @@ class _Builder:
     def _process(self, node: Process, upstream: int) -> int:
         schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
         function = bind(node.function, node.keys, schema_in)
-        make = partial(ProcessOperator, node.keys, function, schema_in, ordered=node.ordered)
+        tolerant = node.on_error is not None
+        make = partial(ProcessOperator, node.keys, function, schema_in, ordered=node.ordered, tolerant=tolerant)
         how = "in time order" if node.ordered else "as rows arrive"
         label = f"process {node.function.name} by {', '.join(node.keys)}, {how}"
         return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, node.keys)])

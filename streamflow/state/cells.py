@@ -8,13 +8,14 @@ before it, and it is asked only where there is none. A cell with a time to live 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.rows import Shape, arrow_type, from_python, to_python
+from streamflow.kernels.rows import Scalar, Shape, arrow_type, from_python, to_python
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -62,6 +63,10 @@ class Cell(Protocol):
         """Whether an object with these attributes keeps nothing in it, or nothing any more at `now`."""
         ...
 
+    def copied(self, kept: Any) -> Any:
+        """A copy of what an object's attribute holds for it, which no change in place reaches."""
+        ...
+
     def encode(self, objects: Sequence[object]) -> pa.Array:
         """Raises ValueError or OverflowError for a value that is not of the declared type."""
         ...
@@ -107,6 +112,9 @@ class ValueCell(_Named, Generic[T]):
 
     def is_empty(self, values: Mapping[str, Any], now: int) -> bool:
         return self.name not in values
+
+    def copied(self, kept: Any) -> Any:
+        return kept if isinstance(self.shape, Scalar) else deepcopy(kept)
 
     def encode(self, objects: Sequence[object]) -> pa.Array:
         values = [vars(owner).get(self.name, _MISSING) for owner in objects]
@@ -160,6 +168,9 @@ class ExpiringCell(_Named, Generic[T]):
         kept = values.get(self.name)
         return kept is None or kept[1] + self.ttl <= now
 
+    def copied(self, kept: Any) -> Any:
+        return kept if isinstance(self.shape, Scalar) else deepcopy(kept)
+
     def encode(self, objects: Sequence[object]) -> pa.Array:
         values = [vars(owner).get(self.name, _MISSING) for owner in objects]
         pairs = [(None, 0) if value is _MISSING else value for value in values]
@@ -206,6 +217,9 @@ class ListCell(_Named, Generic[T]):
     def is_empty(self, values: Mapping[str, Any], now: int) -> bool:
         return not values.get(self.name)
 
+    def copied(self, kept: Any) -> Any:
+        return copy(kept) if isinstance(self.item, Scalar) else deepcopy(kept)
+
     def encode(self, objects: Sequence[object]) -> pa.Array:
         lists = [_of_kind(vars(owner).get(self.name) or [], list) for owner in objects]
         items = from_python([item for items in lists for item in items], self.item)
@@ -249,6 +263,9 @@ class MapCell(_Named, Generic[K, V]):
 
     def is_empty(self, values: Mapping[str, Any], now: int) -> bool:
         return not values.get(self.name)
+
+    def copied(self, kept: Any) -> Any:
+        return copy(kept) if isinstance(self.value, Scalar) else deepcopy(kept)
 
     def encode(self, objects: Sequence[object]) -> pa.Array:
         maps = [_of_kind(vars(owner).get(self.name) or {}, dict) for owner in objects]

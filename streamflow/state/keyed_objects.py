@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,31 @@ KEY, ALARMS = "_key", "_alarms"
 """Attributes of every object: its key's values as a tuple, its alarms in the order of the timers' names."""
 _SLOT = "slot"
 _FEW = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What some objects kept at one time."""
+
+    _objects: Sequence[Any]
+    _cells: Sequence[Cell]
+    _values: Sequence[Mapping[str, Any]]
+    _alarms: Sequence[Sequence[tuple[int, int]]]
+    _scheduled: Sequence[int]
+
+    def restore(self) -> None:
+        """The objects keep that again. Once: the values are theirs from then on."""
+        for owner, values in zip(self._objects, self._values, strict=True):
+            attributes = vars(owner)
+            for cell in self._cells:
+                if cell.name in values:
+                    attributes[cell.name] = values[cell.name]
+                else:
+                    attributes.pop(cell.name, None)
+        for owner, alarms, scheduled in zip(self._objects, self._alarms, self._scheduled, strict=False):
+            owner._scheduled = scheduled
+            for alarm, (at, setting) in zip(owner._alarms, alarms, strict=True):
+                alarm.at, alarm.setting = at, setting
 
 
 class KeyedObjects:
@@ -74,6 +100,18 @@ class KeyedObjects:
     def at(self, slots: Int64s) -> list[Any]:
         """The objects at these slots."""
         return list(map(self._objects.__getitem__, slots.tolist()))
+
+    def save(self, objects: Sequence[Any]) -> Saved:
+        """What these objects keep now, each of them once: copies, so that changes in place do not reach them."""
+        values = []
+        for owner in objects:
+            attributes = vars(owner)
+            kept = [cell for cell in self._cells if cell.name in attributes]
+            values.append({cell.name: cell.copied(attributes[cell.name]) for cell in kept})
+        if not self._timers:
+            return Saved(objects, self._cells, values, (), ())
+        alarms = [[(alarm.at, alarm.setting) for alarm in owner._alarms] for owner in objects]
+        return Saved(objects, self._cells, values, alarms, [owner._scheduled for owner in objects])
 
     def schedule(self, owner: Any) -> None:
         """To be called after an object's alarms may have been set: `due` will find it."""

@@ -82,6 +82,12 @@ class KeyedTable:
             self._insert_keys(slots, new, before, keys)
         return slots, new
 
+    def forget_last(self, count: int) -> None:
+        """Undo the last `lookup_or_insert`, which made so many new keys."""
+        self._count -= count
+        if count:
+            self._places[self._places >= self._count] = -1
+
     def put(self, name: str, slots: Slots, values: pa.Array) -> None:
         """Set a value column at distinct slots."""
         self._values[name].put(slots, values)

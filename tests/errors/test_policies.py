@@ -460,24 +460,3 @@ def test_a_sum_over_results_of_windows_too() -> None:
     results = sf.testing.run(flow, workers=2)
     assert sorted(results["out"]["total"].to_pylist()) == [-(2**63), 2, 4]
     assert results.skipped == {"totals": 3}
-
-
-def test_a_keyed_function_cannot_be_told_to_go_on() -> None:
-    class Total(sf.KeyedFunction):
-        total = sf.cell(int, default=0)
-
-        def on_row(self, n: int) -> Inverse:
-            self.total += n
-            return Inverse(n, 1 / n)
-
-    def flow(**options: Any) -> sf.Flow:
-        flow = sf.Flow("f", on_error="skip")
-        rows = flow.read("rows", memory.Source(ROWS)).key_by("s")
-        rows.process(Total(), ordered=False).step("totals", **options).write("out", memory.Sink())
-        return flow
-
-    with pytest.raises(UserError, match="on_error='skip' of a keyed function") as error:
-        flow(on_error="skip").graph()
-    assert error.value.step == "totals"
-    with pytest.raises(DataError, match="ZeroDivisionError"):
-        sf.testing.run(flow())

@@ -142,7 +142,7 @@ def test_hot_items_on_three_workers(tmp_path: Path) -> None:
             │                         _time: timestamp[us, tz=UTC]
             │             state       the greatest event time of each split
          3  after bids    filter col('price') > 100                                                       script.py:14
-         4  after bids    project auction, price, ~1=col('price') * 0.908                                 script.py:15
+         4  counts        project auction, price, ~1=col('price') * 0.908                                 script.py:15
             │             columns     auction: int64, price: int64, ~1: double, _time: timestamp[us, tz=UTC]
          5  counts        partial aggregate bids=count(), top=col('price').max(), mean=col('~1').mean()   script.py:15
                             by auction in sliding 10s every 2s (shared slices)

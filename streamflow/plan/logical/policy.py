@@ -14,6 +14,7 @@ from streamflow.errors import UserError
 from streamflow.plan.logical.names import rebuilt, walk
 from streamflow.plan.logical.nodes import (
     Aggregate,
+    Assign,
     DeadLetters,
     Filter,
     FlatMap,
@@ -23,11 +24,13 @@ from streamflow.plan.logical.nodes import (
     Process,
     Project,
     Read,
+    Top,
     WithEventTime,
     Write,
     inputs,
 )
 from streamflow.plan.logical.terms import Column
+from streamflow.plan.logical.windows import Assigned
 
 OnError: TypeAlias = 'Literal["fail", "skip", "dead_letter"]'
 POLICIES: tuple[OnError, ...] = ("fail", "skip", "dead_letter")
@@ -39,13 +42,10 @@ def with_policies(writes: tuple[Write, ...], default: OnError) -> tuple[Write, .
     A projection that was made for the step after it has that step's policy, of several the first in `POLICIES`. Steps
     behind the dead letters never send rows there: what they cannot process stops the job unless they say `skip`.
 
-    Keyed functions and running aggregates always fail.
-
-    Raises UserError: a keyed function says otherwise; a step behind the dead letters says `dead_letter`; nobody reads
+    Raises UserError: a step behind the dead letters says `dead_letter`; nobody reads
     the dead letters although a step sends rows there, or they are read and no step does.
     """
     order = list(walk(writes))
-    _check_supported(order)
     policies = _policies(order, default)
     _check_read(order, policies)
     done: dict[int, Node] = {}
@@ -59,10 +59,20 @@ def with_policies(writes: tuple[Write, ...], default: OnError) -> tuple[Write, .
 def can_reject(node: Node) -> bool:
     """Whether there are rows, or results of windows, that the node may be unable to process, one by one."""
     match node:
-        case Aggregate():
-            return node.window is not None
-        case Read() | MapRows() | FlatMap() | MapBatches() | WithEventTime() | Write():
+        case (
+            Read()
+            | Aggregate()
+            | Process()
+            | Assign()
+            | MapRows()
+            | FlatMap()
+            | MapBatches()
+            | WithEventTime()
+            | Write()
+        ):
             return True
+        case Top():
+            return isinstance(node.window, Assigned)
         case Filter():
             return not isinstance(node.predicate, Column)
         case Project():
@@ -91,17 +101,6 @@ def _policies(order: list[Node], default: OnError) -> dict[int, OnError]:
     for helper, readers in _helped(order):
         found[id(helper)] = POLICIES[min(POLICIES.index(found[id(reader)]) for reader in readers)]
     return found
-
-
-def _check_supported(order: list[Node]) -> None:
-    for node in order:
-        if isinstance(node, Process) and node.on_error in ("skip", "dead_letter"):
-            raise UserError(
-                f"on_error={node.on_error!r} of a keyed function: what it had changed when it raised would stay",
-                step=node.name,
-                location=node.location,
-                remedy="catch the error in the function, where you know what to do, or filter such rows out before",
-            )
 
 
 def _helped(order: list[Node]) -> Iterator[tuple[Node, list[Node]]]:

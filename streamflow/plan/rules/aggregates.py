@@ -110,6 +110,9 @@ def _project_before(node: Aggregate, arguments: dict[Expr, str], schema: pa.Sche
     columns += [Named(name, expr) for expr, name in arguments.items() if name not in kept]
     if not columns:  # only rows are counted: one column carries their number
         columns = [Named(visible.names[0], Column(visible.names[0]))]
+    if node.on_error == "dead_letter" and (node.window is None or _takes_rows(node)):  # a letter shows the whole row
+        have = {c.name for c in columns}
+        columns += [Named(name, Column(name)) for name in visible.names if name not in have]
     if [c.name for c in columns] == visible.names and all(isinstance(c.expr, Column) for c in columns):
         return node.input
     fields = [pa.field(c.name, type_of(c.expr, schema)) for c in columns]
@@ -124,10 +127,15 @@ def _project_before(node: Aggregate, arguments: dict[Expr, str], schema: pa.Sche
         type=kind,
         location=node.location,
         on_error=node.on_error,
-        part_of="next" if node.on_error else None,
+        part_of="next",
         input=node.input,
         columns=tuple(columns),
     )
+
+
+def _takes_rows(node: Aggregate) -> bool:
+    """Whether there are rows that an aggregate may be unable to take: it is the user's own."""
+    return any(call.kind == "custom" for named in node.aggregates for call in aggregate_calls(named.expr))
 
 
 def _project_after(node: Aggregate, plain: Aggregate, simple: dict[AggregateCall, str]) -> Node:

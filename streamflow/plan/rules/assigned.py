@@ -39,4 +39,11 @@ def _assign(node: Aggregate | Top) -> Assign:
     rest = [field for field in above.schema if field.name not in node.keys]
     schema = pa.schema([*(above.schema.field(key) for key in node.keys), *bounds, *rest])
     kind = StreamType(schema, event_time=True, lateness=above.lateness)
-    return Assign(type=kind, location=node.location, input=node.input, assigner=node.window.assigner)
+    return Assign(
+        type=kind,
+        location=node.location,
+        on_error=node.on_error,
+        part_of="next",
+        input=node.input,
+        assigner=node.window.assigner,
+    )
