@@ -21,7 +21,7 @@ from streamflow.engine.exchange import Router
 from streamflow.engine.split_time import SplitEventTime, SplitTime
 from streamflow.engine.watermarks import Merger
 from streamflow.errors import DataError, StepError, StreamflowError
-from streamflow.operators.base import Operator, Output
+from streamflow.operators.base import Operator, Output, TimedOperator
 from streamflow.operators.dead_letters import Rejected, letter, letters
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Batch, End, Event, Watermark
 from streamflow.operators.salvage import salvage
@@ -141,6 +141,8 @@ class Task:
         self._outputs: list[TaskOutput] = []
         self._nodes: dict[int, _Node] = {}
         self._timed: dict[int, list[tuple[_Node, SplitEventTime]]] = {}  # by read: the nodes that give its rows a time
+        self._clocked: list[tuple[_Node, TimedOperator]] = []  # the nodes that go by processing time
+        self._now = MIN_TIME
         self.channels: list[Channel] = []
         self._barrier: Barrier | None = None
         self._waiting: set[Channel | int] = set()
@@ -163,6 +165,8 @@ class Task:
             case Run(make):
                 operator = make() if spec.on_error == "fail" else tolerant(make())
                 node.operator = operator if self._wrap is None else self._wrap(operator, spec)
+                if isinstance(node.operator, TimedOperator):
+                    self._clocked.append((node, node.operator))
             case SplitTimes() as work:
                 known = {name: times.get(spec.step) for name, times in splits.get(work.read, {}).items()}
                 node.times = SplitEventTime(work, spec.schema, known)
@@ -389,6 +393,29 @@ class Task:
             now = times.clock.watermark(ended=ended)
             if now is not before:
                 self._push(node, now, None)
+
+    # -- processing time
+
+    @property
+    def goes_by_clock(self) -> bool:
+        """Whether it has to be told the time."""
+        return bool(self._clocked)
+
+    def on_time(self, now: int) -> list[TaskOutput]:
+        """The wall clock shows `now`, microseconds since 1970, UTC: what is due comes out.
+
+        To be called before each event that is handed to a task that `goes_by_clock`, and at `next_wakeup`. A clock that
+        is set back stands still here until it has caught up.
+        """
+        self._now = max(self._now, now)
+        for node, operator in self._clocked:
+            self._run(node, None, operator.on_timer, self._now)
+        return self._take()
+
+    def next_wakeup(self) -> int | None:
+        """When `on_time` is to be called, if no event comes before."""
+        wakeups = (operator.next_wakeup() for _, operator in self._clocked)
+        return min((time for time in wakeups if time is not None), default=None)
 
     # -- channels
 

@@ -7,7 +7,7 @@ job, and is never handed a collector. It declares its state; the host snapshots 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import Batch, Watermark
@@ -44,4 +44,25 @@ class Operator(Protocol):
 
     def state(self) -> Mapping[str, Container]:
         """The containers that are its state, by a name that is stable across versions."""
+        ...
+
+
+@runtime_checkable
+class TimedOperator(Operator, Protocol):
+    """An operator that goes by processing time too: what the clock shows, not what the rows say.
+
+    At the end of its input, which the watermark `MAX_TIME` says, it sends what waits for processing time at once, in
+    the order of time: a bounded job does not wait for the clock.
+    """
+
+    def on_timer(self, now: int) -> Iterable[Output]:
+        """The time is `now`, microseconds since 1970, UTC: send what is due.
+
+        Also called before each batch and watermark, so that the operator knows the time. `now` never goes back while a
+        task runs; after a restore, on another machine, it may be earlier than it was.
+        """
+        ...
+
+    def next_wakeup(self) -> int | None:
+        """When `on_timer` is to be called if nothing comes before; None: not needed. A time that has passed: at once."""
         ...

@@ -43,7 +43,8 @@ from streamflow.state.memory import Memory, SpillBuffers
 class InlineJob:
     """One attempt of a job. `step` does one thing that may happen next; which one is up to the seed.
 
-    `sources_clock`: the clock that splits' idleness is judged by; it moves only when a source or the test moves it.
+    `clock`: what the idleness of splits and processing time go by. It moves only when nothing else can be done, to the
+    next moment at which a reader or a task wants to go on.
     `memory`: bytes that the state of each worker may take; what spills goes into buffers. None: there is no limit.
     """
 
@@ -101,6 +102,9 @@ class InlineJob:
                 self._tasks[worker, stage] = task
                 for channel in task.channels:
                     self._channels[worker, channel] = deque()
+        self._clocked = [task for task in self._tasks.values() if task.goes_by_clock]
+        for task in self._clocked:
+            self._tell_time(task)
         for worker in range(workers):
             for read in self._tasks[worker, 0].reads():
                 opened = OpenRead(
@@ -134,23 +138,29 @@ class InlineJob:
         """Do one thing that can be done; False when nothing can, or the job is finished."""
         if self.finished:
             return False
-        choices: list[tuple[int, OpenRead | Channel]] = [
+        choices: list[tuple[int, OpenRead | Channel | Task]] = [
             (worker, read) for worker, read in self._reads if self._can_poll(worker, read)
         ]
         choices += [
             (worker, c) for (worker, c), queue in self._channels.items() if queue and not self._blocked(worker, c)
         ]
+        now = self._clock.now()
+        choices += [(task.worker, task) for task in self._clocked if (due := task.next_wakeup()) is not None and due <= now]
         if not choices:
             return self._jump_clock()
         worker, chosen = self._rng.choice(choices)
         match chosen:
             case OpenRead():
+                self._tell_time(self._tasks[worker, 0])
                 self.batches_read += 1
                 rows = 1 + int(self._max_rows * self._rng.random() ** 3)
                 self._carry_out(worker, 0, chosen.poll(rows, self._clock.monotonic()))
                 self._report_end(worker, chosen)
+            case Task():
+                self._tell_time(chosen)
             case channel:
                 stage = self._graph.nodes[channel.port[0]].stage
+                self._tell_time(self._tasks[worker, stage])
                 event = self._channels[worker, channel].popleft()
                 self._carry_out(worker, stage, self._tasks[worker, stage].on_event(channel, event))
         check_budget(self._graph, self._tasks.values())
@@ -160,14 +170,19 @@ class InlineJob:
         return read.can_poll(self._clock.monotonic()) and not self._tasks[worker, 0].is_blocked(read.node.id)
 
     def _jump_clock(self) -> bool:
-        """Nothing to do now: go to the next moment at which a reader wants to be polled."""
+        """Nothing to do now: go to the next moment at which a reader wants to be polled, or a task to be woken."""
         waiting = [r.wakes_at for _, r in self._reads if not r.ended and r.wakes_at is not None]
+        waiting += [due for task in self._clocked if (due := task.next_wakeup()) is not None]
         if not waiting:
             if any(self._channels.values()):
                 raise EngineError("channels hold events that no task may take: a barrier cannot align")
             return False
         self._clock.advance(max(1, min(waiting) - self._clock.monotonic()))
         return True
+
+    def _tell_time(self, task: Task) -> None:
+        if task.goes_by_clock:
+            self._carry_out(task.worker, task.stage, task.on_time(self._clock.now()))
 
     def _blocked(self, worker: int, channel: Channel) -> bool:
         return self._tasks[worker, self._graph.nodes[channel.port[0]].stage].is_blocked(channel)

@@ -265,6 +265,7 @@ class _LocalJob:
         )
 
     def _loop(self, interrupt: Interrupt, progress: Progress) -> None:
+        self._tell_time()
         for read in self._reads:
             self._carry_out(read.start())
             self._report_end(read)
@@ -277,6 +278,7 @@ class _LocalJob:
                     self._tell(StopAsked())
                 return
             now = self._clock.monotonic()
+            self._tell_time()
             if not self._poll_all(now):
                 self._wait(now)
             if progress.is_due(now):
@@ -291,6 +293,7 @@ class _LocalJob:
         for read in self._reads:
             if not read.can_poll(now):
                 continue
+            self._tell_time()
             self._carry_out(read.poll(MAX_ROWS, now))
             check_budget(self._graph, [self._task])
             self._report_end(read)
@@ -298,14 +301,20 @@ class _LocalJob:
         return polled
 
     def _wait(self, now: int) -> None:
-        """Until the next reader wants to be polled; short enough to see Ctrl-C and show progress."""
+        """Until a reader wants to be polled or the task to be woken; short enough to see Ctrl-C and show progress."""
         waiting = [read.wakes_at for read in self._reads if not read.ended and read.wakes_at is not None]
+        if (wakeup := self._task.next_wakeup()) is not None:
+            waiting.append(now + wakeup - self._clock.now())
         if not self._finished:
             seconds = min(0.1, max(0.0, (min(waiting, default=now + 100_000) - now) / 1e6))
             ready = self._clock.wait([read.fileno for read in self._reads if read.fileno is not None], seconds)
             for read in self._reads:
                 if read.fileno in ready:
                     read.wakes_at = None
+
+    def _tell_time(self) -> None:
+        if self._task.goes_by_clock:
+            self._carry_out(self._task.on_time(self._clock.now()))
 
     def _report_end(self, read: OpenRead) -> None:
         if read.ended:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import pyarrow as pa
 
 from streamflow.errors import EngineError
-from streamflow.operators.base import Operator, Output
+from streamflow.operators.base import Operator, Output, TimedOperator
 from streamflow.operators.events import MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.process import Process
 from streamflow.operators.refining_aggregate import RefiningAggregate
@@ -16,6 +16,11 @@ from streamflow.operators.top import SessionTop, WindowTop
 from streamflow.operators.window_aggregate import WindowAggregate
 from streamflow.plan.physical import PhysicalNode
 from streamflow.state.container import Container
+
+
+def checked(inner: Operator, node: PhysicalNode) -> Operator:
+    """The operator within `Checked`; one that goes by processing time still does."""
+    return CheckedTimed(inner, node) if isinstance(inner, TimedOperator) else Checked(inner, node)
 
 
 class Checked:
@@ -78,3 +83,21 @@ class Checked:
 
     def _broken(self, what: str) -> EngineError:
         return EngineError(what, step=self._node.step, location=self._node.location)
+
+
+class CheckedTimed(Checked):
+    """Beside what holds for all: the time that the operator is told never goes back."""
+
+    def __init__(self, inner: TimedOperator, node: PhysicalNode) -> None:
+        super().__init__(inner, node)
+        self._timed = inner
+        self._now = MIN_TIME
+
+    def on_timer(self, now: int) -> Iterable[Output]:
+        if now < self._now:
+            raise self._broken(f"the time went back from {self._now} to {now}")
+        self._now = now
+        return self._check(self._timed.on_timer(now))
+
+    def next_wakeup(self) -> int | None:
+        return self._timed.next_wakeup()

@@ -21,7 +21,7 @@ from streamflow.plan.placement import place
 from streamflow.plan.rewrite import Graph, rewrite, topological
 from streamflow.plan.rules import optimise
 from streamflow.runners.inline import InlineJob
-from streamflow.testing.checks import Checked
+from streamflow.testing.checks import checked
 from streamflow.testing.rows import rows_source
 
 _BUDGETS = [None, 1, 4096]
@@ -135,7 +135,7 @@ class _Harness:
             checkpoint=checkpoint,
             clock=self._clock,
             max_rows=self._rng.choice([1, 7, 100, 16_384]),
-            wrap=Checked,
+            wrap=checked,
             memory=self._rng.choice(_BUDGETS) if self._memory is None else self._memory,
         )
 
