@@ -38,6 +38,7 @@ from streamflow.plan.logical.windows import (
     FromColumn,
     Generated,
     Global,
+    ProcessingTime,
     Session,
     Sliding,
     Trigger,
@@ -220,7 +221,7 @@ def aggregated(
         if firing.accumulates:
             bounds = ()  # what a window fires is replaced
             changelog = (*keys, *(field.name for field in _bound_fields(window)))
-    timed = kind.event_time if window is None else not isinstance(window, Global | Count)
+    timed = kind.event_time if window is None else not isinstance(window, Global | Count | ProcessingTime)
     return StreamType(pa.schema(fields), event_time=timed, changelog=changelog, bounds=bounds, lateness=lateness)
 
 
@@ -244,7 +245,7 @@ class Firing:
 
 def has_late_rows(window: Window | Final | None) -> TypeGuard[Window]:
     """Whether the window has an end that rows can be too late for."""
-    return not (window is None or isinstance(window, Final | Global | Count | Assigned))
+    return not (window is None or isinstance(window, Final | Global | Count | Assigned | ProcessingTime))
 
 
 def firing(allowed: int, lateness: int, trigger: Trigger | None) -> Firing:
@@ -271,7 +272,11 @@ def topped(
     rest = [field for field in kind.schema if field.name not in keys]
     fields = [*(kind.schema.field(key) for key in keys), *_bound_fields(window), *rest]
     _check_clash(fields, keys, window)
-    return StreamType(schema=pa.schema(fields), event_time=True, bounds=_bounds_after(keys, window, kind))
+    return StreamType(
+        schema=pa.schema(fields),
+        event_time=not isinstance(window, ProcessingTime),
+        bounds=_bounds_after(keys, window, kind),
+    )
 
 
 def processed(calls: KeyedCalls, keys: tuple[str, ...], kind: StreamType, ordered: bool) -> StreamType:
@@ -311,7 +316,7 @@ def _bound_fields(window: Window | Final | None) -> list[pa.Field]:
 
 def _bounds_after(keys: tuple[str, ...], window: Window | Final | None, kind: StreamType) -> tuple[WindowBound, ...]:
     match window:
-        case None | Global() | Count():
+        case None | Global() | Count() | ProcessingTime():  # the watermark does not pass their bounds
             return ()
         case Final():
             return tuple(bound for bound in kind.bounds if bound.column in keys)

@@ -27,6 +27,7 @@ from streamflow.plan.logical.windows import (
     Cumulative,
     Final,
     Global,
+    ProcessingTime,
     Session,
     Sliding,
     Trigger,
@@ -55,6 +56,9 @@ class KeyedStream:
     ) -> WindowedStream:
         """The rows of each key by window: one of `sf.tumbling(...)` and the like, or an object of your own that has a
         method `assign(times)`, see `streamflow.plan.logical.windows.Assigner`.
+
+        Windows of event time need rows with event time; those of processing time, `sf.tumbling("10s",
+        time="processing")`, go by the clock, and what they give has no event time.
 
         `allowed_lateness`: how long after its end, in event time, a window still takes rows. Each of them refines its
         result, which makes the results a changelog. `trigger`: when else a window fires, see `sf.trigger`. Both are for
@@ -203,9 +207,9 @@ class WindowedStream:
         """One row per window (and key) that has rows, when the watermark passes its end (and when its trigger says so).
 
         Its columns: the keys, `window_start`, `window_end`, then the aggregates; its event time is a microsecond before
-        `window_end`. Aggregates are `sf.count()`, `col("x").sum()`, `.min()`, `.max()`, `.mean()`, `.std()`, `.var()`,
-        `.count()`, `.n_unique()`, `.median()`, `.quantile(q)`, `.any()`, `.all()`, `.max_by("y")`, `.min_by("y")`,
-        `.first()`, `.last()`, `.list()` by event time, the
+        `window_end` (of windows of processing time it has none). Aggregates are `sf.count()`, `col("x").sum()`,
+        `.min()`, `.max()`, `.mean()`, `.std()`, `.var()`, `.count()`, `.n_unique()`, `.median()`, `.quantile(q)`,
+        `.any()`, `.all()`, `.max_by("y")`, `.min_by("y")`, `.first()`, `.last()`, `.list()` by event time, the
         approximate `.approx_n_unique()` and `.approx_quantile(q)`, your own (`sf.aggregate`), each of all rows or of
         those that `filter=` is true for, and arithmetic between them; names inside are the input's.
 
@@ -262,13 +266,15 @@ def windowed(
     """The rows by window. Raises UserError for rows without event time, and for a changelog."""
     if callable(getattr(window, "assign", None)) and not isinstance(window, type):
         window = Assigned(window)  # type: ignore[arg-type]
-    if not isinstance(window, Tumbling | Sliding | Cumulative | Calendar | Session | Global | Count | Assigned):
+    if not isinstance(
+        window, Tumbling | Sliding | Cumulative | Calendar | Session | Global | Count | Assigned | ProcessingTime
+    ):
         raise UserError(
             f"{window!r} is not a window",
             remedy='sf.tumbling("10s"), sf.sliding("1h", every="5m"), sf.session("30m")',
         )
     checked.require_append_only(rows._node.type, "a window")
-    if not isinstance(window, Global):
+    if not isinstance(window, Global | ProcessingTime):
         checked.require_event_time(rows._node.type, "a window")
     if isinstance(window, Count):
         rows = held(rows, at)
@@ -279,8 +285,10 @@ def _firing(window: Window, allowed_lateness: Duration | None, trigger: Trigger 
     """A window is late for no row that those upstream may still send (rule 8)."""
     if trigger is not None and not isinstance(trigger, Trigger):
         raise UserError(f"trigger={trigger!r} is not a trigger", remedy="sf.trigger(early=1000)")
-    if isinstance(window, Global | Count) and allowed_lateness is not None:
-        what = "a global window" if isinstance(window, Global) else "a window of so many rows"
+    if isinstance(window, Global | Count | ProcessingTime) and allowed_lateness is not None:
+        what = "a window of processing time"
+        if not isinstance(window, ProcessingTime):
+            what = "a global window" if isinstance(window, Global) else "a window of so many rows"
         raise UserError(f"no row is late for {what}", remedy="leave allowed_lateness= out")
     if isinstance(window, Count):
         if trigger is not None:
@@ -288,6 +296,11 @@ def _firing(window: Window, allowed_lateness: Duration | None, trigger: Trigger 
         return checked.firing(0, 0, None)
     if isinstance(window, Global):
         return checked.firing(0, 0, trigger)
+    if isinstance(window, ProcessingTime):
+        firing = checked.firing(0, 0, trigger)
+        if isinstance(window.window, Session) and firing.refines:
+            raise UserError("sessions that fire more than once are not in this version", remedy="leave trigger= out")
+        return firing
     allowed = 0 if allowed_lateness is None else not_negative("allowed_lateness", allowed_lateness)
     upstream = rows._node.type.lateness
     firing = checked.firing(allowed, max(allowed, upstream), trigger)

@@ -44,7 +44,9 @@ CALLS: Mapping[str, str] = {
     "fn": 'write sf.fn(math.sqrt, args=["fare"], returns=float)',
     "count_window": "write sf.count_window(100)",
     "trigger": "write sf.trigger(early=1000)",
+    "session": 'write sf.session("30m")',
     "sliding": 'write sf.sliding("10s", every="2s")',
+    "tumbling": 'write sf.tumbling("10s")',
 }
 """How methods are called, for those who call them with arguments that they do not take."""
 
@@ -165,6 +167,7 @@ MODULE: Mapping[str, str] = {
     "literal": "write sf.lit(1)",
     "window": "write sf.tumbling('10s'), sf.sliding('10s', every='2s') or sf.session('30m')",
     "hop": "write sf.sliding('10s', every='2s')",
+    **dict.fromkeys(("processing_time", "proctime", "now"), "write sf.tumbling('10s', time='processing')"),
     "hopping": "write sf.sliding('10s', every='2s')",
     "concat": "write stream.union(other)",
     **{

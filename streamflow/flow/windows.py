@@ -1,12 +1,13 @@
 """Windows and watermarks as users write them. A duration is a text such as `"10s"` or `"1h30m"`, or a timedelta.
 
 Windows start at the epoch plus `offset`, before 1970 too. A row at time t is in [start, end) when start <= t < end.
+With `time="processing"` t is not the row's event time but what the clock shows when the row comes.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from streamflow.errors import UserError
@@ -22,6 +23,7 @@ from streamflow.plan.logical.windows import (
     FromColumn,
     Generated,
     Global,
+    ProcessingTime,
     Session,
     Sliding,
     Trigger,
@@ -30,14 +32,25 @@ from streamflow.plan.logical.windows import (
 )
 
 Duration: TypeAlias = "str | timedelta"
+Time: TypeAlias = Literal["event", "processing"]
+W = TypeVar("W", Tumbling, Sliding, Cumulative, Calendar, Session)
 _DAY = 86_400_000_000
 
 
-def tumbling(size: Duration, *, offset: Duration = timedelta(0), tz: str | None = None) -> Tumbling | Calendar:
+@explained
+def tumbling(
+    size: Duration, *, offset: Duration = timedelta(0), tz: str | None = None, time: Time = "event"
+) -> Tumbling | Calendar | ProcessingTime:
     """Windows of one size, one after the other.
 
     `tz`: a time zone such as "Europe/Berlin", for sizes of whole days: windows start at midnight (plus `offset`) on its
     clocks, and the days on which these are set forward and back have 23 and 25 hours.
+
+    `time="processing"`: a row is in the windows of the moment at which it comes, by the clock of the worker that has
+    its key, and a window ends when that clock says so. Such windows need no event time and no row is late for them; but
+    where a row counts depends on when it came, so that results differ from run to run. What they give has
+    `window_start` and `window_end`, and no event time. At the end of a bounded input the windows that are left fire at
+    once. In tests `sf.testing.advance("5m")` moves the clock.
 
     >>> tumbling("1h", offset="15m")
     Tumbling(size=3600000000, offset=900000000)
@@ -47,28 +60,34 @@ def tumbling(size: Duration, *, offset: Duration = timedelta(0), tz: str | None 
     with Building("tumbling"):
         length = _positive("size", size)
         shift = _duration("offset", offset) % length
-        return Tumbling(length, shift) if tz is None else _calendar(size, length, shift, tz)
+        if tz is None:
+            return _by(time, Tumbling(length, shift))
+        return _by(time, _calendar(size, length, shift, tz))
 
 
 @explained
-def sliding(size: Duration, *, every: Duration, offset: Duration = timedelta(0)) -> Sliding:
+def sliding(
+    size: Duration, *, every: Duration, offset: Duration = timedelta(0), time: Time = "event"
+) -> Sliding | ProcessingTime:
     """Windows of one size that start every `every`, so that a row is in several; `every` need not divide `size`.
 
-    With `every` above `size` there are gaps, and rows in them are in no window.
+    With `every` above `size` there are gaps, and rows in them are in no window. `time`: see `sf.tumbling`.
 
     >>> sliding("10s", every="2s")
     Sliding(size=10000000, every=2000000, offset=0)
     """
     with Building("sliding"):
         period = _positive("every", every)
-        return Sliding(_positive("size", size), period, _duration("offset", offset) % period)
+        return _by(time, Sliding(_positive("size", size), period, _duration("offset", offset) % period))
 
 
 @explained
-def cumulative(size: Duration, *, step: Duration, offset: Duration = timedelta(0)) -> Cumulative:
+def cumulative(
+    size: Duration, *, step: Duration, offset: Duration = timedelta(0), time: Time = "event"
+) -> Cumulative | ProcessingTime:
     """Windows that grow by `step` until they are `size` long, when the next begin: the day so far, every hour.
 
-    A row is in every window from the one that holds it on. `step` divides `size`.
+    A row is in every window from the one that holds it on. `step` divides `size`. `time`: see `sf.tumbling`.
 
     >>> cumulative("1d", step="1h")
     Cumulative(size=86400000000, step=3600000000, offset=0)
@@ -79,7 +98,7 @@ def cumulative(size: Duration, *, step: Duration, offset: Duration = timedelta(0
             raise UserError(
                 f"size={size!r} is not a multiple of step={step!r}", remedy='cumulative("1d", step="1h"), for instance'
             )
-        return Cumulative(length, step_length, _duration("offset", offset) % length)
+        return _by(time, Cumulative(length, step_length, _duration("offset", offset) % length))
 
 
 def global_window() -> Global:
@@ -132,14 +151,17 @@ def trigger(*, early: int | None = None, late: int = 1, accumulate: bool = True)
         return Trigger(early, late, accumulate)
 
 
-def session(gap: Duration) -> Session:
+@explained
+def session(gap: Duration, *, time: Time = "event") -> Session | ProcessingTime:
     """Windows that end when no row came for `gap`; rows exactly one gap apart are two sessions.
+
+    `time="processing"`: the session of a key ends when the clock has gone on by `gap` without a row, see `sf.tumbling`.
 
     >>> session("30m")
     Session(gap=1800000000)
     """
     with Building("session"):
-        return Session(_positive("gap", gap))
+        return _by(time, Session(_positive("gap", gap)))
 
 
 def bounded_out_of_orderness(
@@ -223,6 +245,16 @@ def watermark_by(
 
 def _idle_and_align(idle: Duration | None, align: Duration | None) -> tuple[int | None, int | None]:
     return None if idle is None else _positive("idle", idle), None if align is None else _positive("align", align)
+
+
+def _by(time: Time, window: W) -> W | ProcessingTime:
+    match time:
+        case "event":
+            return window
+        case "processing":
+            return ProcessingTime(window)
+        case other:
+            raise UserError(f"time={other!r} is unknown", remedy='write time="processing", or leave it out')
 
 
 def _calendar(size: Duration, length: int, offset: int, tz: str) -> Calendar:

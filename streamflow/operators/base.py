@@ -64,5 +64,5 @@ class TimedOperator(Operator, Protocol):
         ...
 
     def next_wakeup(self) -> int | None:
-        """When `on_timer` is to be called if nothing comes before; None: not needed. A time that has passed: at once."""
+        """When `on_timer` is to be called if nothing comes before; None: never. A time that has passed: now."""
         ...

@@ -11,7 +11,7 @@ from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.windows import EndlessSlices, Slices, dropped_before, pairs
 from streamflow.operators.base import Output
-from streamflow.operators.events import MAX_TIME, TIME, Batch, Watermark
+from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import calendar_state
 from streamflow.operators.panes import NEVER, PENDING, AccumulatingPanes, DiscardingPanes, Pairs, Panes
 from streamflow.operators.preaggregate import COALESCED, Coalescer
@@ -66,6 +66,11 @@ class RefiningAggregate:
     @property
     def late(self) -> int:
         return self._progress.late
+
+    @property
+    def due(self) -> int:
+        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
+        return MIN_TIME if self._due is None else self._due
 
     def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
         columns = [batch.column(index) for index in self._indices]

@@ -67,6 +67,11 @@ class SessionAggregate:
     def late(self) -> int:
         return self._progress.late
 
+    @property
+    def due(self) -> int:
+        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
+        return self._earliest
+
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         rows = batch.select(self._needed)
         rows, ends = on_time(rows, self._key_columns(rows), self._gap, self._progress)

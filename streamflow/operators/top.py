@@ -108,6 +108,11 @@ class WindowTop:
     def late(self) -> int:
         return self._progress.late
 
+    @property
+    def due(self) -> int:
+        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
+        return self._earliest
+
     def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
         rows = batch.select(self._taken) if self._bounded else batch
         places, ends = self._pairs(batch, rows)
@@ -263,6 +268,11 @@ class SessionTop:
     @property
     def late(self) -> int:
         return self._progress.late
+
+    @property
+    def due(self) -> int:
+        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
+        return self._earliest
 
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         rows, ends = on_time(batch, self._key_columns(batch), self._gap, self._progress)

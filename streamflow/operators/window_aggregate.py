@@ -67,6 +67,11 @@ class WindowAggregate:
     def late(self) -> int:
         return self._progress.late
 
+    @property
+    def due(self) -> int:
+        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
+        return MIN_TIME if self._due is None else self._due
+
     def on_batch(self, port: int, batch: Batch) -> Iterable[Batch | Watermark]:
         columns = self._input.columns(batch)
         lowest = self._input.lowest_slice(columns)

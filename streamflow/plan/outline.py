@@ -57,6 +57,7 @@ from streamflow.plan.logical.windows import (
     FromColumn,
     Generated,
     Global,
+    ProcessingTime,
     Session,
     Sliding,
     Trigger,
@@ -308,6 +309,8 @@ def _window(window: Window | Final | None) -> str:
             return f" in windows of {type(assigner).__name__}"
         case Count(rows):
             return f" in windows of {rows} rows, by event time"
+        case ProcessingTime(inner):
+            return f"{_window(inner)}, by processing time"
         case Global():
             return " in one window"
         case Session(gap):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import pyarrow as pa
 
@@ -17,6 +17,7 @@ from streamflow.operators.base import Operator
 from streamflow.operators.count_aggregate import CountAggregate
 from streamflow.operators.events import ORDER, TIME
 from streamflow.operators.late_rows import LateRows
+from streamflow.operators.processing_time import EVENT_TIME, ByProcessingTime, Windows, stamped_schema
 from streamflow.operators.refining_aggregate import RefiningAggregate
 from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.session import SessionAggregate
@@ -33,6 +34,7 @@ from streamflow.plan.logical.windows import (
     Cumulative,
     Final,
     Global,
+    ProcessingTime,
     Session,
     Sliding,
     Trigger,
@@ -60,7 +62,16 @@ Sliced: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar"
 
 def aggregate(node: Aggregate) -> Made:
     """All of it, over rows."""
-    schema, specs, keys = physical_schema(node.input.type), _specs(node), node.keys
+    schema = physical_schema(node.input.type)
+    if isinstance(node.window, ProcessingTime):
+        stamped = stamped_schema(schema)
+        made = _aggregate(replace(node, window=node.window.window), stamped, _specs(node, stamped, EVENT_TIME))
+        return _by_processing_time(made, schema)
+    return _aggregate(node, schema, _specs(node, schema, TIME))
+
+
+def _aggregate(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, ...]) -> Made:
+    keys = node.keys
     match node.window:
         case None:
             return f"running {_what(node)}", partial(RunningAggregate, keys, specs, schema)
@@ -74,6 +85,8 @@ def aggregate(node: Aggregate) -> Made:
             return f"{_what(node)} in windows of {rows} rows", partial(CountAggregate, keys, rows, specs, schema)
         case Assigned():
             raise EngineError("the rule assigned_windows leaves none", step=node.name, location=node.location)
+        case ProcessingTime():
+            raise EngineError("time by the clock, twice", step=node.name, location=node.location)
         case window if node.lateness or node.trigger is not None or isinstance(window, Global):
             trigger = node.trigger or Trigger(accumulate=not isinstance(window, Global))
             make = partial(_refining_aggregate, keys, window, node.lateness, trigger, specs, schema)
@@ -90,8 +103,9 @@ def split_aggregate(node: Aggregate) -> Parts | None:
     match node.window:
         case Tumbling() | Sliding() | Cumulative() | Calendar() if not node.lateness and node.trigger is None:
             label, _ = aggregate(node)
-            specs = _specs(node)
-            before = partial(_window_partial, node.keys, node.window, specs, physical_schema(node.input.type))
+            schema = physical_schema(node.input.type)
+            specs = _specs(node, schema, TIME)
+            before = partial(_window_partial, node.keys, node.window, specs, schema)
             partials = before().output_schema
             behind = partial(_window_aggregate, node.keys, node.window, specs, partials, "partials")
             return Parts((f"partial {label}", before), partials, (f"final {label}", behind))
@@ -102,6 +116,14 @@ def split_aggregate(node: Aggregate) -> Parts | None:
 def top(node: Top) -> Made:
     """All of it, over rows."""
     schema = physical_schema(node.input.type)
+    if isinstance(node.window, ProcessingTime):
+        by = tuple(replace(key, column=EVENT_TIME) if key.column == TIME else key for key in node.by)
+        made = _top(replace(node, window=node.window.window, by=by), stamped_schema(schema))
+        return _by_processing_time(made, schema)
+    return _top(node, schema)
+
+
+def _top(node: Top, schema: pa.Schema) -> Made:
     if isinstance(node.window, Session):
         return _top_text(node), partial(SessionTop, node.keys, node.window.gap, node.n, _order(node), schema)
     return _top_text(node), partial(_staged_top(node), schema, "whole")
@@ -109,13 +131,22 @@ def top(node: Top) -> Made:
 
 def split_top(node: Top) -> Parts | None:
     """As `split_aggregate`."""
-    if isinstance(node.window, Session):
+    if isinstance(node.window, Session | ProcessingTime):
         return None
     staged = _staged_top(node)
     before = partial(staged, physical_schema(node.input.type), "local")
     between = before().output_schema
     label = _top_text(node)
     return Parts((f"local {label}", before), between, (f"final {label}", partial(staged, between, "final")))
+
+
+def _by_processing_time(made: Made, schema: pa.Schema) -> Made:
+    label, make = made
+    return f"{label}, by processing time", partial(_clocked, make, schema)
+
+
+def _clocked(make: Callable[[], Operator], schema: pa.Schema) -> ByProcessingTime:
+    return ByProcessingTime(cast("Windows", make()), schema)
 
 
 def late_rows(node: Late) -> Made:
@@ -130,15 +161,15 @@ def _what(node: Aggregate) -> str:
     return f"aggregate {what}" + (f" by {', '.join(node.keys)}" if node.keys else "")
 
 
-def _specs(node: Aggregate) -> tuple[AggregateSpec, ...]:
-    schema = physical_schema(node.input.type)
-    return tuple(_spec(named.name, named.expr, schema) for named in node.aggregates)
+def _specs(node: Aggregate, schema: pa.Schema, time: str) -> tuple[AggregateSpec, ...]:
+    """`time`: the column with the rows' event time."""
+    return tuple(_spec(named.name, named.expr, schema, time) for named in node.aggregates)
 
 
-def _spec(name: str, expr: Expr, schema: pa.Schema) -> AggregateSpec:
+def _spec(name: str, expr: Expr, schema: pa.Schema, time: str) -> AggregateSpec:
     assert isinstance(expr, AggregateCall), "the rule plain_aggregates leaves only calls"
     argument = None if expr.argument is None else _column(expr.argument)
-    places = ((name, schema.field(name).type) for name in (TIME, ORDER)) if expr.kind in ORDERED else ()
+    places = ((name, schema.field(name).type) for name in (time, ORDER)) if expr.kind in ORDERED else ()
     return AggregateSpec(
         expr.kind,
         argument,
@@ -173,7 +204,9 @@ def _order(node: Top) -> tuple[tuple[str, bool], ...]:
 
 
 def _staged_top(node: Top) -> Callable[[pa.Schema, Stage], WindowTop]:
-    assert not isinstance(node.window, Session | Global | Count | Assigned), "refused when the flow is built"
+    assert not isinstance(node.window, Session | Global | Count | Assigned | ProcessingTime), (
+        "refused when the flow is built"
+    )
     return partial(_window_top, node.keys, node.window, node.n, _order(node))
 
 
@@ -218,7 +251,7 @@ def _refining_aggregate(
 
 
 def _late_rows(keys: tuple[str, ...], window: Window, lateness: int, schema: pa.Schema) -> LateRows:
-    assert not isinstance(window, Global | Count | Assigned), "no row is late for it"
+    assert not isinstance(window, Global | Count | Assigned | ProcessingTime), "no row is late for it"
     return LateRows(keys, window.gap if isinstance(window, Session) else _slices(window), lateness, schema)
 
 
@@ -254,6 +287,8 @@ def _any_window_text(window: Window) -> str:
             return f"windows of {type(assigner).__name__}"
         case Count(rows):
             return f"windows of {rows} rows"
+        case ProcessingTime(inner):
+            return f"{_any_window_text(inner)}, by processing time"
         case Global():
             return "one window of all rows"
         case sliced:

@@ -145,7 +145,9 @@ class InlineJob:
             (worker, c) for (worker, c), queue in self._channels.items() if queue and not self._blocked(worker, c)
         ]
         now = self._clock.now()
-        choices += [(task.worker, task) for task in self._clocked if (due := task.next_wakeup()) is not None and due <= now]
+        choices += [
+            (task.worker, task) for task in self._clocked if (due := task.next_wakeup()) is not None and due <= now
+        ]
         if not choices:
             return self._jump_clock()
         worker, chosen = self._rng.choice(choices)

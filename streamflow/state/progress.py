@@ -48,6 +48,11 @@ class Progress:
         """Whether the step's own watermark has reached that of every restored group: then it alone counts."""
         return self._highest <= self.watermark
 
+    @property
+    def reached(self) -> int:
+        """The greatest watermark that the step, or any restored group, has had."""
+        return max(self.watermark, self._highest)
+
     def of_rows(self, keys: Sequence[pa.Array], length: int) -> Int64s:
         """The watermark by which each row is judged."""
         if self.settled or self._groups is None:

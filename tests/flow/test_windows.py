@@ -6,7 +6,15 @@ import pytest
 
 import streamflow as sf
 from streamflow.errors import UserError
-from streamflow.plan.logical.windows import BoundedOutOfOrderness, Calendar, Cumulative, Session, Sliding, Tumbling
+from streamflow.plan.logical.windows import (
+    BoundedOutOfOrderness,
+    Calendar,
+    Cumulative,
+    ProcessingTime,
+    Session,
+    Sliding,
+    Tumbling,
+)
 
 
 def test_durations_are_texts_or_timedeltas() -> None:
@@ -75,3 +83,16 @@ def test_a_bound_may_be_zero_but_not_below() -> None:
     assert sf.bounded_out_of_orderness("0s") == BoundedOutOfOrderness(0)
     with pytest.raises(UserError, match="negative"):
         sf.bounded_out_of_orderness("-1s")
+
+
+def test_windows_by_processing_time_are_those_of_event_time_by_the_clock() -> None:
+    assert sf.tumbling("1h", offset="15m", time="processing") == ProcessingTime(Tumbling(3_600_000_000, 900_000_000))
+    assert sf.tumbling("1d", tz="Europe/Berlin", time="processing") == ProcessingTime(Calendar(1, "Europe/Berlin"))
+    assert sf.session("30m", time="processing") == ProcessingTime(Session(1_800_000_000))
+    assert sf.session("30m", time="event") == sf.session("30m")
+
+
+def test_time_is_event_or_processing() -> None:
+    with pytest.raises(UserError, match="time='ingestion' is unknown") as error:
+        sf.tumbling("1h", time="ingestion")  # type: ignore[arg-type]
+    assert "processing" in str(error.value.remedy)

@@ -388,6 +388,22 @@ def _result_at(node: PhysicalNode, time: int) -> Batch:
     return pa.RecordBatch.from_pylist([row], schema=node.schema)
 
 
+@pytest.mark.parametrize(
+    "window", [sf.tumbling("1s", time="processing"), sf.session("1s", time="processing"), sf.global_window()]
+)
+def test_7_event_time_is_refused_behind_windows_that_do_not_go_by_it(flow: Flow, window: Any) -> None:
+    def last_times(rows: sf.Stream) -> sf.Stream:
+        return rows.key_by("k").window(window).agg(t=col("t").max())
+
+    def hourly(rows: sf.Stream) -> sf.Stream:
+        return rows.window(sf.tumbling("1h")).agg(n=sf.count())
+
+    with pytest.raises(UserError, match="needs event time, and the rows have none") as error:
+        flow(lambda rows: hourly(last_times(rows)))
+    assert "with_event_time" in str(error.value.remedy)
+    assert flow(lambda rows: hourly(last_times(rows).with_event_time("t")))
+
+
 def test_7_a_window_behind_a_changelog_is_refused(flow: Flow) -> None:
     with pytest.raises(UserError):
         flow(lambda rows: count(rows.key_by("k").agg(n=sf.count())))

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pytest
-from streamflow_connectors import memory
+from streamflow_connectors import datagen, memory
 
 import streamflow as sf
 from streamflow import col
 from streamflow.connect import Ended, PollResult, Position, SinkContext, Wait
+from streamflow.engine.clock import SystemClock
 from streamflow.errors import ConnectorError, Fatal, StreamflowError, UserError
 
 
@@ -285,3 +286,45 @@ def test_errors_of_the_flow_come_before_anything_is_opened() -> None:
     with pytest.raises(UserError):
         rows.filter(col("x") > 1)
     assert source.opened == 0
+
+
+def test_windows_by_processing_time_fire_while_the_job_runs_and_what_is_left_at_its_end() -> None:
+    out = memory.Sink()
+    flow = sf.Flow("clocked")
+    rows = flow.read("rows", datagen.Source({"n": datagen.sequence()}, rows=12, rate=40))
+    rows.window(sf.tumbling("50ms", time="processing")).agg(n=sf.count(), last=col("n").max()).write("out", out)
+    before = SystemClock().now()
+    result = sf.run(flow)
+    windows = out.table().to_pylist()
+    assert sum(row["n"] for row in windows) == 12
+    assert [row["last"] for row in windows] == sorted(row["last"] for row in windows)
+    assert 3 <= len(windows) <= 12
+    starts = out.table()["window_start"].cast(pa.int64()).to_pylist()
+    assert all(before - 50_000 <= start < before + 2_000_000 for start in starts)
+    assert result.seconds < 2
+
+
+def test_a_window_by_processing_time_fires_though_no_row_comes() -> None:
+    """The source waits half a second; the window that ends meanwhile is sent in the meantime, not with the next row."""
+    seen: list[tuple[int, int]] = []
+
+    def noted(rows: pa.RecordBatch) -> pa.RecordBatch:
+        seen.append((rows.num_rows, SystemClock().monotonic()))
+        return rows
+
+    flow = sf.Flow("clocked")
+    rows = flow.read("rows", datagen.Source({"n": datagen.sequence()}, rows=2, rate=2))
+    counts = rows.window(sf.tumbling("50ms", time="processing")).agg(n=sf.count())
+    counts.map_batches(noted, schema=counts.schema).write("out", memory.Sink())
+    sf.run(flow)
+    assert [number for number, _ in seen] == [1, 1]
+    assert seen[1][1] - seen[0][1] > 300_000
+
+
+def test_what_is_left_of_long_windows_does_not_wait_for_the_clock() -> None:
+    out = memory.Sink()
+    flow = sf.Flow("clocked")
+    rows = flow.read("rows", memory.Source(pa.table({"n": [1, 2]})))
+    rows.window(sf.session("1d", time="processing")).agg(n=sf.count()).write("out", out)
+    assert sf.run(flow).seconds < 1
+    assert out.table()["n"].to_pylist() == [2]

@@ -25,7 +25,7 @@ from streamflow.plan.logical.nodes import (
     Write,
     inputs,
 )
-from streamflow.plan.logical.windows import Calendar, Final, Window
+from streamflow.plan.logical.windows import Calendar, Final, ProcessingTime, Window
 
 
 def named(writes: tuple[Write, ...]) -> tuple[Write, ...]:
@@ -90,6 +90,8 @@ def _shape(window: Window | Final | None) -> str | None:
             return None
         case Calendar():
             return "tumbling"
+        case ProcessingTime(inner):
+            return _shape(inner)
         case own:
             return type(own).__name__.lower()
 

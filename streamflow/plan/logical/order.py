@@ -24,18 +24,21 @@ from streamflow.plan.logical.nodes import (
     WithEventTime,
     inputs,
 )
+from streamflow.plan.logical.windows import ProcessingTime
 
 
 def order_parts(node: Node) -> int | None:
     """Of how many parts the order of a node's rows is; None where they have none.
 
-    Changes, panes and the rows of a top have none: which come, and in which batch, depends on the cuts of the input.
+    Changes, panes, windows of processing time and the rows of a top have none: which come, and in which batch, depends
+    on the cuts of the input.
     """
     match node:
         case Read():
             return 1
         case Aggregate(window=window):
-            return None if window is None or node.lateness or node.trigger is not None else 1
+            again = window is None or isinstance(window, ProcessingTime)
+            return None if again or node.lateness or node.trigger is not None else 1
         case (
             Filter() | Project() | Partition() | Hold() | Assign() | MapRows() | WithEventTime() | Peek() | MapBatches()
         ):

@@ -95,6 +95,13 @@ class Assigned:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessingTime:
+    """Windows of the time at which rows come, by the clock of the worker that has their key."""
+
+    window: Tumbling | Sliding | Cumulative | Calendar | Session
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """When a window fires beside on time: with every `early` rows of a key before its end, every `late` rows after it.
 
@@ -106,7 +113,7 @@ class Trigger:
     accumulate: bool = True
 
 
-Window: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar | Session | Global | Count | Assigned"
+Window: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar | Session | Global | Count | Assigned | ProcessingTime"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,139 @@
+"""Windows by processing time against the naive ones, with the clock in the test's hand: any cuts, any workers."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streamflow_connectors import memory
+
+import streamflow as sf
+from streamflow import col
+from streamflow.testing import naive
+
+SCHEMA = pa.schema({"k": pa.string(), "x": pa.int64()})
+END = 1 << 60
+Event: TypeAlias = "tuple[str, int] | int"
+"""A row, or by how many microseconds the clock goes on."""
+
+EVENTS = st.lists(st.one_of(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), st.integers(0, 25)), max_size=30)
+
+
+def given_rows(events: list[Event]) -> list[Any]:
+    return [sf.testing.advance(f"{e}us") if isinstance(e, int) else {"k": e[0], "x": e[1]} for e in events]
+
+
+def flow(window: Any, **options: Any) -> sf.Flow:
+    made = sf.Flow("clocked")
+    rows = made.read("rows", memory.Source(SCHEMA.empty_table()))
+    rows.key_by("k").window(window, **options).agg(n=sf.count(), x=col("x").sum()).write("out", memory.Sink())
+    return made
+
+
+def results(table: pa.Table) -> list[tuple[Any, ...]]:
+    columns = [c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in table.columns]
+    return sorted(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+def arrivals(events: list[Event]) -> list[tuple[str, int, int]]:
+    """The rows with the time of the clock when they come."""
+    now, found = 0, []
+    for event in events:
+        if isinstance(event, int):
+            now += event
+        else:
+            found.append((event[0], now, event[1]))
+    return found
+
+
+def expected_windows(events: list[Event], size: int, every: int) -> list[tuple[Any, ...]]:
+    def windows_of(time: int) -> list[naive.Bounds]:
+        last = time // every * every
+        return [(start, start + size) for start in range(last, time - size, -every)]
+
+    windows = naive.Windows(windows_of)
+    for key, now, value in arrivals(events):
+        windows.run([naive.Watermark(now), naive.Row(key, now, value)])
+    windows.run([naive.Watermark(END)])
+    assert not windows.late_rows
+    return sorted((pane.key, *pane.bounds, len(pane.values), sum(pane.values)) for pane in windows.panes)
+
+
+def expected_sessions(events: list[Event], gap: int) -> list[tuple[Any, ...]]:
+    sessions: dict[str, list[list[int]]] = {}
+    for key, now, value in arrivals(events):
+        own = sessions.setdefault(key, [])
+        if own and now < own[-1][1]:
+            own[-1] = [own[-1][0], now + gap, own[-1][2] + 1, own[-1][3] + value]
+        else:
+            own.append([now, now + gap, 1, value])
+    return sorted((key, *one) for key, own in sessions.items() for one in own)
+
+
+@settings(max_examples=40)
+@given(events=EVENTS, seed=st.integers(0, 99), workers=st.integers(1, 3))
+def test_windows_hold_the_rows_that_come_while_the_clock_is_in_them(
+    events: list[Event], seed: int, workers: int
+) -> None:
+    for size, every in ((10, 10), (10, 4)):
+        window = sf.sliding(f"{size}us", every=f"{every}us", time="processing")
+        out = sf.testing.run(flow(window), {"rows": given_rows(events)}, seed=seed, workers=workers)["out"]
+        assert results(out) == expected_windows(events, size, every)
+
+
+@settings(max_examples=40)
+@given(events=EVENTS, seed=st.integers(0, 99), workers=st.integers(1, 3))
+def test_sessions_end_when_the_clock_has_gone_on_without_a_row(events: list[Event], seed: int, workers: int) -> None:
+    window = sf.session("10us", time="processing")
+    out = sf.testing.run(flow(window), {"rows": given_rows(events)}, seed=seed, workers=workers)["out"]
+    assert results(out) == expected_sessions(events, 10)
+
+
+@settings(max_examples=60)
+@given(events=EVENTS, seed=st.integers(0, 10_000), workers=st.integers(1, 3))
+def test_after_crashes_each_row_counts_once_and_no_window_fires_again(
+    events: list[Event], seed: int, workers: int
+) -> None:
+    """Rows that are read again come later, by the clock: so windows may differ, and what is in them all may not."""
+    window = sf.tumbling("10us", time="processing")
+    out = sf.testing.run(flow(window), {"rows": given_rows(events)}, seed=seed, workers=workers, crashes=2)
+    found = results(out["out"])
+    assert len({row[:2] for row in found}) == len(found)
+    for key in "abc":
+        values = [value for own, _, value in arrivals(events) if own == key]
+        assert sum(row[3] for row in found if row[0] == key) == len(values)
+        assert sum(row[4] for row in found if row[0] == key) == sum(values)
+    assert not out.late
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_first_and_last_still_go_by_event_time(workers: int) -> None:
+    schema = pa.schema([*SCHEMA, ("at", pa.timestamp("us", "UTC"))])
+    made = sf.Flow("clocked")
+    rows = made.read("rows", memory.Source(schema.empty_table()), event_time="at")
+    windows = rows.key_by("k").window(sf.tumbling("10us", time="processing"))
+    windows.agg(first=col("x").first(), all=col("x").list(), least=col("_time").min()).write("out", memory.Sink())
+    given = [{"k": "a", "x": 1, "at": 700}, {"k": "a", "x": 2, "at": 300}, {"k": "a", "x": 3, "at": 500}]
+    (row,) = sf.testing.run(made, {"rows": given}, workers=workers)["out"].drop("window_start").to_pylist()
+    assert (row["first"], row["all"], row["least"].microsecond) == (2, [2, 3, 1], 300)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_top_of_a_window_by_processing_time(workers: int) -> None:
+    made = sf.Flow("clocked")
+    rows = made.read("rows", memory.Source(SCHEMA.empty_table()))
+    rows.window(sf.tumbling("10us", time="processing")).top(1, by="x").write("out", memory.Sink())
+    events: list[Event] = [("a", 1), ("b", 5), 9, ("a", 7), 1, ("c", 2), 40, ("a", 1)]
+    out = sf.testing.run(made, {"rows": given_rows(events)}, workers=workers)["out"]
+    assert out.schema.names == ["window_start", "window_end", "k", "x"]
+    assert results(out) == [(0, 10, "a", 7), (10, 20, "c", 2), (50, 60, "a", 1)]
+
+
+def test_early_panes_of_a_window_by_processing_time() -> None:
+    options = {"trigger": sf.trigger(early=2, accumulate=False)}
+    events: list[Event] = [("a", 1), ("a", 2), ("a", 3), 10, ("a", 4)]
+    out = sf.testing.run(flow(sf.tumbling("10us", time="processing"), **options), {"rows": given_rows(events)})["out"]
+    assert results(out) == [("a", 0, 10, 1, 3), ("a", 0, 10, 2, 3), ("a", 10, 20, 1, 4)]
