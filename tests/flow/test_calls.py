@@ -49,7 +49,7 @@ def test_a_keyword_of_a_later_version_says_so(rides: sf.Stream, call: Callable[[
 
 def test_signatures_stay_as_they_are_written() -> None:
     assert list(inspect.signature(sf.Stream.rename).parameters) == ["self", "names"]
-    assert list(inspect.signature(sf.sliding).parameters) == ["size", "every", "offset"]
+    assert list(inspect.signature(sf.sliding).parameters) == ["size", "every", "offset", "time"]
     assert sf.Stream.rename.__doc__ is not None
     assert sf.Stream.rename.__module__ == "streamflow.flow.stream"
 

@@ -401,7 +401,7 @@ def test_7_event_time_is_refused_behind_windows_that_do_not_go_by_it(flow: Flow,
     with pytest.raises(UserError, match="needs event time, and the rows have none") as error:
         flow(lambda rows: hourly(last_times(rows)))
     assert "with_event_time" in str(error.value.remedy)
-    assert flow(lambda rows: hourly(last_times(rows).with_event_time("t")))
+    assert flow(lambda rows: hourly(last_times(rows).with_event_time("t"))).name == "rule"
 
 
 def test_7_a_window_behind_a_changelog_is_refused(flow: Flow) -> None:
