@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.aggregate import AggregateSpec
-from streamflow.kernels.arrays import raw_values
+from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.ordering import top_rows
 from streamflow.kernels.windows import EndlessSlices
 from streamflow.operators.base import Output
@@ -98,11 +98,15 @@ class CountAggregate:
     def _sweep(self) -> None:
         table = self._panes.table
         if len(table) > self._limit:
-            table.keep(raw_values(table.get(PENDING, np.arange(len(table)))) > 0)
+            table.retain([PENDING], _holds_rows)
             self._limit = max(SWEEP, 2 * len(table))
 
     def _send_rest(self) -> Iterator[Output]:
-        table = self._panes.table
-        left = np.flatnonzero(raw_values(table.get(PENDING, np.arange(len(table)))))
-        if len(left):
-            yield from self._panes.fire(left)
+        for left in self._panes.table.select([PENDING], _holds_rows):
+            if len(left):
+                yield from self._panes.fire(left)
+
+
+def _holds_rows(windows: Int64s, pending: pa.Array) -> Bools:
+    holds: Bools = raw_values(pending) > 0
+    return holds

@@ -122,8 +122,12 @@ class Dedup:
         return far
 
     def _sweep(self, watermark: int) -> None:
-        kept = raw_values(self._seen.get(_KEPT, np.arange(len(self._seen))))
-        self._seen.retain(np.flatnonzero((kept >= watermark) | ~self._far(np.full(len(kept), watermark), kept)))
+        def keeps(kept: pa.Array) -> Bools:
+            last = raw_values(kept)
+            near: Bools = (last >= watermark) | ~self._far(np.full(len(last), watermark), last)
+            return near
+
+        self._seen.retain([f"value.{_KEPT}"], keeps)
         self._limit = max(SWEEP, 2 * len(self._seen))
 
 

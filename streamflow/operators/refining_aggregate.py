@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.aggregate import AggregateSpec
-from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.windows import EndlessSlices, Slices, dropped_before, pairs
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
@@ -130,20 +130,28 @@ class RefiningAggregate:
     def _fire(self, time: int) -> Iterator[Output]:
         """Send what is left of the windows that end by now, or are dropped now; drop these."""
         table = self._panes.table
-        slots = np.arange(len(table))
-        numbers = table.windows()
         closed, dropped = self._window.closed(time), self._window.closed(_dropped(time, self.lateness))
-        ended = numbers > self._window.closed(self._progress.watermark)
-        if not self._progress.settled:
-            ended = self._window.ends(numbers) > self._progress.of_rows(table.keys(slots), len(slots))
-        ended &= numbers <= closed
-        firing = (raw_values(table.get(PENDING, slots)) > 0) & (ended | (numbers <= dropped))
-        if firing.any():
-            slots = np.flatnonzero(firing)
-            yield from self._panes.fire(slots[np.argsort(numbers[slots], kind="stable")])
-        table.keep(numbers > dropped)
+        fired = self._window.closed(self._progress.watermark)
+        left: set[int] = set()
+
+        def firing(numbers: Int64s, pending: pa.Array, *keys: pa.Array) -> Bools:
+            ended = numbers > fired
+            if not self._progress.settled:
+                ended = self._window.ends(numbers) > self._progress.of_rows(keys, len(numbers))
+            ended &= numbers <= closed
+            return (raw_values(pending) > 0) & (ended | (numbers <= dropped))
+
+        def stays(numbers: Int64s) -> Bools:
+            kept: Bools = numbers > dropped
+            left.update(np.unique(numbers[kept]).tolist())
+            return kept
+
+        for slots in table.select([PENDING] if self._progress.settled else [PENDING, *table.key_names], firing):
+            if len(slots):
+                yield from self._panes.fire(slots[np.argsort(table.windows(slots), kind="stable")])
+        table.retain([], stays)
         self._window.forget(dropped)
-        self._due = min((self._next(int(number), time) for number in np.unique(table.windows())), default=MAX_TIME)
+        self._due = min((self._next(number, time) for number in left), default=MAX_TIME)
 
     def _next(self, window: int, time: int) -> int:
         end = self._window.window_bounds(window)[1]

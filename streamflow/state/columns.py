@@ -20,6 +20,8 @@ Slots: TypeAlias = "npt.NDArray[np.int64]"
 _SMALLEST = 1024
 _LARGEST_CHUNK = 1 << 30
 """Bytes; a chunk's 32-bit offsets must be able to address it."""
+_PART = 1 << 16
+"""So many slots are copied at once."""
 
 
 class Column(Protocol):
@@ -35,6 +37,14 @@ class Column(Protocol):
 
     def get(self, slots: Slots) -> pa.Array:
         """The values at `slots`, in their order, as a new array."""
+        ...
+
+    def keep(self, slots: Slots) -> None:
+        """Slot i becomes what `slots[i]` is, the others are forgotten, also their memory; there is no more reserve."""
+        ...
+
+    def resident(self, slots: int) -> int:
+        """About how many bytes its values and the first `slots` slots take; what was only reserved takes none."""
         ...
 
     @property
@@ -56,9 +66,12 @@ def column(type_: pa.DataType) -> Column:
     return FixedColumn(type_, np.dtype(f"u{width}" if width <= 8 else f"V{width}"))
 
 
-def grown(array: npt.NDArray[Any], size: int, fill: Any = 0) -> npt.NDArray[Any]:
-    """A longer copy, at least doubled so that growth costs a constant per element."""
-    longer = np.full(max(size, 2 * len(array), _SMALLEST), fill, dtype=array.dtype)
+def grown(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """A longer copy, zero beyond, at least doubled so that growth costs a constant per element.
+
+    The system gives a large array no memory for what is still zero.
+    """
+    longer = np.zeros(max(size, 2 * len(array), _SMALLEST), array.dtype)
     longer[: len(array)] = array
     return longer
 
@@ -69,34 +82,42 @@ class FixedColumn:
     def __init__(self, type_: pa.DataType, dtype: np.dtype[Any]) -> None:
         self._type = type_
         self._values = np.zeros(0, dtype)
-        self._valid: npt.NDArray[np.bool_] | None = None
+        self._null: npt.NDArray[np.bool_] | None = None
 
     @property
     def has_nulls(self) -> bool:
-        return self._valid is not None
+        return self._null is not None
 
     def reserve(self, slots: int) -> None:
         if slots > len(self._values):
-            self._values = grown(self._values, slots, np.zeros((), self._values.dtype)[()])
-            if self._valid is not None:
-                self._valid = grown(self._valid, slots, True)
+            self._values = grown(self._values, slots)
+            if self._null is not None:
+                self._null = grown(self._null, slots)
 
     def put(self, slots: Slots | slice, values: pa.Array) -> None:
         self._values[slots] = self._bits(values)
         if values.null_count:
-            if self._valid is None:
-                self._valid = np.ones(len(self._values), dtype=np.bool_)
-            self._valid[slots] = values.is_valid().to_numpy(zero_copy_only=False)
-        elif self._valid is not None:
-            self._valid[slots] = True
+            if self._null is None:
+                self._null = np.zeros(len(self._values), np.bool_)
+            self._null[slots] = values.is_null().to_numpy(zero_copy_only=False)
+        elif self._null is not None:
+            self._null[slots] = False
 
     def get(self, slots: Slots) -> pa.Array:
         values = self._values.take(slots)
-        valid = None if self._valid is None else self._valid.take(slots)
+        null = None if self._null is None else self._null.take(slots)
         if pa.types.is_boolean(self._type):
-            return pa.array(values.view(np.bool_), mask=None if valid is None else ~valid)
-        bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+            return pa.array(values.view(np.bool_), mask=null)
+        bitmap = None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
         return pa.Array.from_buffers(self._type, len(values), [bitmap, pa.py_buffer(values)])
+
+    def keep(self, slots: Slots) -> None:
+        self._values = self._values.take(slots)
+        if self._null is not None:
+            self._null = self._null.take(slots)
+
+    def resident(self, slots: int) -> int:
+        return slots * (self._values.itemsize + self.has_nulls)
 
     def _bits(self, values: pa.Array) -> npt.NDArray[Any]:
         if pa.types.is_boolean(self._type):
@@ -112,30 +133,31 @@ class ChunkedColumn:
 
     def __init__(self, type_: pa.DataType) -> None:
         self._type = type_
-        self._row = np.zeros(0, np.int64)
+        self._row = np.zeros(0, np.int64)  # from 1 on; 0 for a slot that was not put
         self._chunks: list[pa.Array] = []
+        self._sizes: list[int] = []
         self._starts = np.zeros(1, np.int64)
         self._used = 0
         self.has_nulls = False
 
     def reserve(self, slots: int) -> None:
         if slots > len(self._row):
-            self._row = grown(self._row, slots, -1)
+            self._row = grown(self._row, slots)
 
     def put(self, slots: Slots | slice, values: pa.Array) -> None:
         if len(values) == 0:
             return
         self.has_nulls = self.has_nulls or values.null_count > 0
         rows = int(self._starts[-1])
-        fresh = int(np.count_nonzero(self._row[slots] < 0))
-        self._row[slots] = np.arange(rows, rows + len(values))
+        fresh = len(values) - int(np.count_nonzero(self._row[slots]))
+        self._row[slots] = np.arange(rows + 1, rows + 1 + len(values))
         self._used += fresh
         self._append(values)
         if rows + len(values) > 2 * self._used + 65_536:
             self._compact()
 
     def get(self, slots: Slots) -> pa.Array:
-        rows = self._row.take(slots)
+        rows = self._row.take(slots) - 1
         if len(self._chunks) == 1:
             return self._chunks[0].take(pa.array(rows))
         if len(rows) == 0:
@@ -156,24 +178,36 @@ class ChunkedColumn:
         back[order] = np.arange(len(order))
         return pa.concat_arrays(parts).take(pa.array(back))
 
+    def keep(self, slots: Slots) -> None:
+        parts = [self.get(slots[start : start + _PART]) for start in range(0, len(slots), _PART)]
+        self._chunks, self._sizes = [], []
+        self._starts = np.zeros(1, np.int64)
+        for part in parts:
+            self._append(part)
+        self._row = np.arange(1, len(slots) + 1)
+        self._used = len(slots)
+
+    def resident(self, slots: int) -> int:
+        return slots * self._row.itemsize + sum(self._sizes)
+
     def _append(self, values: pa.Array) -> None:
-        chunks = self._chunks
+        chunks, sizes = self._chunks, self._sizes
         chunks.append(values)
+        sizes.append(values.nbytes)
         while len(chunks) > 1 and len(chunks[-2]) <= 2 * len(chunks[-1]):
-            if chunks[-2].nbytes + chunks[-1].nbytes > _LARGEST_CHUNK:
+            if sizes[-2] + sizes[-1] > _LARGEST_CHUNK:
                 break
-            last = chunks.pop()
+            last, size = chunks.pop(), sizes.pop()
             chunks[-1] = pa.concat_arrays([chunks[-1], last])
+            sizes[-1] += size
         self._starts = np.zeros(len(chunks) + 1, np.int64)
         np.cumsum([len(chunk) for chunk in chunks], out=self._starts[1:])
 
     def _compact(self) -> None:
         """Drop the rows that no slot names, keeping the others in their order."""
-        used = np.flatnonzero(self._row >= 0)
-        order = used[np.argsort(self._row[used])]
-        step = 65_536
-        parts = [self.get(order[start : start + step]) for start in range(0, len(order), step)]
-        self._chunks = []
-        for part in parts:
-            self._append(part)
-        self._row[order] = np.arange(len(order))
+        row = self._row
+        used = np.flatnonzero(row)
+        order = used[np.argsort(row[used])]
+        self.keep(order)
+        row[order] = self._row
+        self._row = row

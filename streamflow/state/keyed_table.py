@@ -3,29 +3,43 @@
 A slot is found by open addressing over whole batches: an int32 array, at most a third full and indexed by the lower
 bits of the key's hash, gives a candidate slot per row; rows whose candidate has another key step to the next place, all
 at once, until none is left. (The upper bits choose the key group, so within a worker they are not spread.) Slots are
-dense and never move, so columns are plain arrays by slot; the table doubles, which costs a constant per key.
+dense and never move while a call uses them, so columns are plain arrays by slot; the table doubles, which costs a
+constant per key.
+
+With a store it spills (`streamflow.state.memory`): the keys that were asked for least, and counted down with each
+spill, leave for files (`streamflow.state.frozen_rows`), the others are numbered anew. A key that is not found in memory
+is looked for there, and comes back to a new slot.
 
 Known int64 keys, a million of them, are found at 30 M/s in batches of 16 k (one core), strings at 4-5 M/s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streamflow.errors import EngineError
-from streamflow.kernels.arrays import Bools
+from streamflow.kernels.arrays import Bools, Int64s
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.hashing import HASH_VERSION, Hashes, hash_columns, key_groups
 from streamflow.state.columns import Column, Slots, column, grown
 from streamflow.state.container import Snapshot
+from streamflow.state.frozen_rows import BYTES_PER_ROW, FrozenRows
+from streamflow.state.memory import SpillStore
 
 _SPARSE = 3
 """Places per slot, at least: a fuller table makes more rows step twice and more."""
 _MOST_SLOTS = 2**31 - 1
+_SMALLEST_INDEX = 1024
+_HOTTEST = 255
+_SPILL_AT_LEAST = 8
+"""A spill takes at least this part of the slots, since it visits all."""
+_RESTORED = 1 << 18
+"""So many rows of a snapshot come into memory at once; with a store the others wait in files until asked for."""
 
 
 class KeyedTable:
@@ -48,22 +62,25 @@ class KeyedTable:
         for field in keys:
             if pa.types.is_nested(field.type):
                 raise ValueError(f"column {field.name!r} of type {field.type} cannot be a key")
-        self._key_types = keys
-        self._value_types = values
+        self._schema = _stored_schema(keys, values)
         self._keys: list[Column] = [column(field.type) for field in keys]
         self._values: dict[str, Column] = {field.name: column(field.type) for field in values}
         self._hash_decides = _hash_decides(keys)
         self._count = 0
         self._hashes: Hashes = np.zeros(0, np.uint64)
-        self._places = np.full(1024, -1, np.int32)
+        self._heat: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
+        """How often each slot was asked for, halved by every spill."""
+        self._places = np.full(_SMALLEST_INDEX, -1, np.int32)
+        self._frozen: FrozenRows | None = None
 
     def __len__(self) -> int:
-        return self._count
+        return self._count + (len(self._frozen) if self._frozen else 0)
 
     def lookup_or_insert(self, keys: Sequence[pa.Array], length: int) -> tuple[Slots, Bools]:
         """The slot of each of `length` distinct keys, and which of them are new.
 
         New keys get the next slots, in an order that depends on their hashes; put all their values before any is got.
+        Slots hold until the table spills or forgets, which nothing else here does.
         """
         keys = [canonical_key(key) for key in keys]
         hashes = hash_columns(keys, length)
@@ -80,6 +97,11 @@ class KeyedTable:
         new = slots >= before
         if self._count > before:
             self._insert_keys(slots, new, before, keys)
+            if self._frozen:
+                new[self._thaw(self._frozen, np.flatnonzero(new), slots, hashes, keys)] = False
+        if self._frozen is not None:
+            heat = self._heat.take(slots)
+            self._heat[slots] = heat + (heat < _HOTTEST)
         return slots, new
 
     def forget_last(self, count: int) -> None:
@@ -96,48 +118,85 @@ class KeyedTable:
         """A value column at these slots, as a new array."""
         return self._values[name].get(slots)
 
-    def retain(self, slots: Slots) -> None:
-        """Forget every key but those at these distinct slots, which get new ones."""
-        keys, values = (
-            [stored.get(slots) for stored in self._keys],
-            [stored.get(slots) for stored in self._values.values()],
-        )
-        self._keys = [column(field.type) for field in self._key_types]
-        self._values = {field.name: column(field.type) for field in self._value_types}
-        self._count = 0
-        self._hashes = np.zeros(0, np.uint64)
-        self._places = np.full(1024, -1, np.int32)
-        if len(slots):
-            made, _ = self.lookup_or_insert(keys, len(slots))
-            for stored, column_ in zip(self._values.values(), values, strict=True):
-                stored.put(made, column_)
-
     def keys(self, slots: Slots) -> list[pa.Array]:
         """The key columns at these slots, as new arrays."""
         return [stored.get(slots) for stored in self._keys]
 
+    def select(self, columns: Sequence[str], which: Callable[..., Bools]) -> Iterator[Slots]:
+        """The slots of all keys that `which` is true of, some at a time; what was frozen comes into memory for it.
+
+        `which` is called with these columns, named as in snapshots, of many keys at once. Slots of the first part may
+        be none. All parts are to be consumed, and no key to be looked up or forgotten meanwhile.
+        """
+        places = [self._schema.get_field_index(name) for name in columns]
+        yield np.flatnonzero(which(*self._columns_at(np.arange(self._count), places)))
+        if self._frozen:
+            for hashes, rows in self._frozen.pull(places, which):
+                yield self._append(hashes, rows)
+
+    def retain(self, columns: Sequence[str], keeps: Callable[..., Bools]) -> None:
+        """Forget every key but those that `keeps` is true of, called as by `select`; slots are numbered anew."""
+        places = [self._schema.get_field_index(name) for name in columns]
+        kept = keeps(*self._columns_at(np.arange(self._count), places))
+        if not kept.all():
+            self._keep(np.flatnonzero(kept))
+        if self._frozen:
+            self._frozen.forget(places, lambda *values: ~keeps(*values))
+
+    @property
+    def resident(self) -> int:
+        """About how many bytes it keeps in memory."""
+        return self._resident_slots + (self._frozen.resident if self._frozen else 0)
+
+    @property
+    def _resident_slots(self) -> int:
+        columns = sum(stored.resident(self._count) for stored in self._columns)
+        return self._places.nbytes + self._count * (self._hashes.itemsize + self._heat.itemsize) + columns
+
+    def attach(self, store: SpillStore) -> None:
+        self._frozen = FrozenRows(store, self._schema, len(self._keys), hash_decides=self._hash_decides)
+
+    def spill(self, wanted: int) -> None:
+        """Freeze the coldest keys, of those the oldest; nothing where most of the memory is for what is frozen."""
+        frozen = self._frozen
+        if frozen is None or not self._count or 4 * self._resident_slots < frozen.resident:
+            return
+        width = self._resident_slots // self._count
+        count = -(-wanted // max(1, width - BYTES_PER_ROW))
+        count = min(self._count, max(count, self._count // _SPILL_AT_LEAST))
+        by_heat = np.argsort(self._heat[: self._count], kind="stable")
+        self._freeze(frozen, by_heat[:count], width)
+        self._keep(np.sort(by_heat[count:]))
+        self._heat >>= 1
+
     def snapshot(self, groups: int) -> Snapshot:
-        group = key_groups(self._hashes[: self._count], groups)
-        order = np.argsort(group.astype(np.uint16 if groups <= 65_536 else np.uint32), kind="stable")
+        slots = np.arange(self._count)
+        parts = [(self._hashes[: self._count], self._columns_at(slots))]
+        if self._frozen:
+            parts += self._frozen.parts()
+        group = key_groups(np.concatenate([hashes for hashes, _ in parts]), groups)
+        order = pa.array(np.argsort(group.astype(np.uint16 if groups <= 65_536 else np.uint32), kind="stable"))
         offsets = np.zeros(groups + 1, np.int64)
         np.cumsum(np.bincount(group, minlength=groups), out=offsets[1:])
-        columns = [stored.get(order) for stored in (*self._keys, *self._values.values())]
-        rows = pa.RecordBatch.from_arrays(columns, schema=self._snapshot_schema())
+        columns = [pa.concat_arrays(column).take(order) for column in zip(*(rows for _, rows in parts), strict=True)]
+        rows = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         return Snapshot(rows, offsets, {"hash_version": HASH_VERSION})
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
-        if self._count:
+        if len(self):
             raise EngineError("a keyed table is restored only while it is empty")
-        schema = self._snapshot_schema()
         for part in parts:
             require_hash_version(part)
             rows = part.slice(groups)
-            if not rows.schema.equals(schema):
-                raise EngineError(f"state has columns {rows.schema.to_string()}, not {schema.to_string()}")
-            if rows.num_rows:
-                self._restore_rows(rows)
+            if not rows.schema.equals(self._schema):
+                raise EngineError(f"state has columns {rows.schema.to_string()}, not {self._schema.to_string()}")
+            fitting = rows.num_rows if self._frozen is None else max(0, _RESTORED - self._count)
+            self._restore_rows(rows.slice(0, fitting))
+            self._restore_frozen(rows.slice(fitting))
 
     def _restore_rows(self, rows: pa.RecordBatch) -> None:
+        if not rows.num_rows:
+            return
         n_keys = len(self._keys)
         slots, new = self.lookup_or_insert(rows.columns[:n_keys], rows.num_rows)
         if not new.all():
@@ -145,9 +204,51 @@ class KeyedTable:
         for stored, values in zip(self._values.values(), rows.columns[n_keys:], strict=True):
             stored.put(slots, values)
 
-    def _snapshot_schema(self) -> pa.Schema:
-        keys = [field.with_name(f"key.{field.name}") for field in self._key_types]
-        return pa.schema([*keys, *(field.with_name(f"value.{field.name}") for field in self._value_types)])
+    def _restore_frozen(self, rows: pa.RecordBatch) -> None:
+        if self._frozen is not None and rows.num_rows:
+            hashes = hash_columns(rows.columns[: len(self._keys)], rows.num_rows)
+            width = rows.get_total_buffer_size() // rows.num_rows
+            self._frozen.add(hashes, width, lambda places: rows.take(pa.array(places)).columns)
+
+    @property
+    def _columns(self) -> list[Column]:
+        return [*self._keys, *self._values.values()]
+
+    def _columns_at(self, slots: Slots, places: Sequence[int] | None = None) -> list[pa.Array]:
+        columns = self._columns
+        return [stored.get(slots) for stored in (columns if places is None else [columns[i] for i in places])]
+
+    def _freeze(self, frozen: FrozenRows, slots: Slots, width: int) -> None:
+        frozen.add(self._hashes.take(slots), width, lambda places: self._columns_at(slots[places]))
+
+    def _thaw(self, frozen: FrozenRows, rows: Int64s, slots: Slots, hashes: Hashes, keys: Sequence[pa.Array]) -> Int64s:
+        """Of these rows of new keys those that were frozen: their values come to their slots."""
+        taken = pa.array(rows)
+        found, values = frozen.take_out(hashes.take(rows), [key.take(taken) for key in keys])
+        found = rows.take(found)
+        for stored, column_ in zip(self._values.values(), values, strict=bool(len(found))):
+            stored.put(slots.take(found), column_)
+        return found
+
+    def _append(self, hashes: Hashes, columns: Sequence[pa.Array]) -> Slots:
+        """New slots for keys that are not in memory, with all their columns."""
+        before = self._count
+        self._reserve(before + len(hashes))
+        slots = np.arange(before, before + len(hashes))
+        self._hashes[slots] = hashes
+        self._count += len(hashes)
+        for stored, values in zip(self._columns, columns, strict=True):
+            stored.put(slots, values)
+        self._place(slots.astype(np.int32))
+        return slots
+
+    def _keep(self, slots: Slots) -> None:
+        """Forget all other slots; slot i is what `slots[i]` was."""
+        for stored in self._columns:
+            stored.keep(slots)
+        self._hashes, self._heat = self._hashes.take(slots), self._heat.take(slots)
+        self._count = len(slots)
+        self._rehash(_index_size(self._count))
 
     def _match(self, slots: Slots, hashes: Hashes, keys: Sequence[pa.Array], rows: Slots | None) -> Bools:
         """Whether each candidate slot (negative: none) holds its row's key; row i is `rows[i]` of `keys`, None: i."""
@@ -213,22 +314,26 @@ class KeyedTable:
             raise EngineError(f"a keyed table holds at most {_MOST_SLOTS} keys per worker: use more workers")
         if slots > len(self._hashes):
             self._hashes = grown(self._hashes, slots)
-            for stored in (*self._keys, *self._values.values()):
+            self._heat = grown(self._heat, slots)
+            for stored in self._columns:
                 stored.reserve(len(self._hashes))
         if slots * _SPARSE > len(self._places):
-            self._rehash(1 << (slots * _SPARSE - 1).bit_length())
+            self._rehash(_index_size(slots))
 
     def _rehash(self, size: int) -> None:
-        """Place all slots anew: no key is compared, every place is claimed by one slot."""
         self._places = np.full(size, -1, np.int32)
-        slots = np.arange(self._count, dtype=np.int32)
-        place = (self._hashes[: self._count] & np.uint64(size - 1)).view(np.int64)
+        self._place(np.arange(self._count, dtype=np.int32))
+
+    def _place(self, slots: npt.NDArray[np.int32]) -> None:
+        """Give slots that have none a place: no key is compared, every place is claimed by one slot."""
+        mask = np.uint64(len(self._places) - 1)
+        place = (self._hashes.take(slots) & mask).view(np.int64)
         while slots.size:
             free = self._places.take(place) < 0
             self._places[place[free]] = slots[free]
             left = np.flatnonzero(self._places.take(place) != slots)
             slots = slots[left]
-            place = (place[left] + 1) & (size - 1)
+            place = (place[left] + 1) & (len(self._places) - 1)
 
 
 def require_hash_version(part: Snapshot) -> None:
@@ -245,3 +350,13 @@ def _hash_decides(keys: pa.Schema) -> bool:
     type_ = keys.field(0).type
     plain = pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_)
     return len(keys) == 1 and (plain or pa.types.is_temporal(type_))
+
+
+def _index_size(slots: int) -> int:
+    return max(_SMALLEST_INDEX, 1 << (slots * _SPARSE - 1).bit_length())
+
+
+def _stored_schema(keys: pa.Schema, values: pa.Schema) -> pa.Schema:
+    """The columns of snapshots and files."""
+    stored = [field.with_name(f"key.{field.name}") for field in keys]
+    return pa.schema([*stored, *(field.with_name(f"value.{field.name}") for field in values)])

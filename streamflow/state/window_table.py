@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,28 +12,28 @@ from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.columns import Slots
 from streamflow.state.container import Snapshot
 from streamflow.state.keyed_table import KeyedTable
+from streamflow.state.memory import SpillStore
 
 WINDOW = "~window"
 
 
 class WindowTable:
-    """A `Container` of values by window number and key. Slots stay until `keep`; a key group is that of the key alone.
+    """A container (`streamflow.state.container`) of values by window number and key, which can spill.
+
+    Slots hold until `retain` and `spill`. A key group is that of the key alone.
 
     >>> table = WindowTable(pa.schema({"k": pa.string()}), pa.schema({"n": pa.int64()}))
     >>> slots, new = table.lookup_or_insert(np.array([7, 8]), [pa.array(["a", "a"])])
     >>> table.put("n", slots, pa.array([1, 2]))
-    >>> table.keep(table.windows() == 8)
+    >>> table.retain([], lambda windows: windows == 8)
     >>> [key.to_pylist() for key in table.keys(np.array([0]))], table.get("n", np.array([0])).to_pylist()
     ([['a']], [2])
     """
 
     def __init__(self, keys: pa.Schema, values: pa.Schema) -> None:
-        self._key_fields = keys
-        self._value_fields = values
-        self._table = self._empty()
-
-    def _empty(self) -> KeyedTable:
-        return KeyedTable(pa.schema([pa.field(WINDOW, pa.int64()), *self._key_fields]), self._value_fields)
+        self.key_names = tuple(keys.names)
+        self._stored = {name: f"key.{name}" for name in keys.names} | {name: f"value.{name}" for name in values.names}
+        self._table = KeyedTable(pa.schema([pa.field(WINDOW, pa.int64()), *keys]), values)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -51,40 +51,42 @@ class WindowTable:
     def keys(self, slots: Slots) -> list[pa.Array]:
         return self._table.keys(slots)[1:]
 
-    def windows(self, slots: Slots | None = None) -> Int64s:
-        """The window of each of these slots, or of all."""
-        return raw_values(self._table.keys(np.arange(len(self)) if slots is None else slots)[0])
+    def windows(self, slots: Slots) -> Int64s:
+        """The window of each of these slots."""
+        return raw_values(self._table.keys(slots)[0])
 
-    def keep(self, kept: Bools) -> None:
-        """Forget all other slots; the slots are numbered anew."""
-        if kept.all():
-            return
-        rows = self._rows(np.flatnonzero(kept))
-        self._table = self._empty()
-        self._append(rows)
+    def select(self, columns: Sequence[str], which: Callable[..., Bools]) -> Iterator[Slots]:
+        """The slots that `which` is true of, some at a time, as `KeyedTable.select`.
+
+        It is called with the numbers of windows and these columns.
+        """
+        return self._table.select(self._named(columns), lambda first, *rest: which(raw_values(first), *rest))
+
+    def retain(self, columns: Sequence[str], keeps: Callable[..., Bools]) -> None:
+        """Forget what `keeps` is not true of; slots are numbered anew."""
+        self._table.retain(self._named(columns), lambda first, *rest: keeps(raw_values(first), *rest))
+
+    @property
+    def resident(self) -> int:
+        return self._table.resident
+
+    def attach(self, store: SpillStore) -> None:
+        self._table.attach(store)
+
+    def spill(self, wanted: int) -> None:
+        self._table.spill(wanted)
 
     def snapshot(self, groups: int) -> Snapshot:
-        rows = self._rows(np.arange(len(self)))
-        keys = rows.columns[1 : 1 + len(self._key_fields)]
-        group = key_groups(hash_columns(keys, rows.num_rows), groups)
+        whole = self._table.snapshot(1)
+        rows = whole.rows
+        group = key_groups(hash_columns(rows.columns[1 : 1 + len(self.key_names)], rows.num_rows), groups)
         offsets = np.zeros(groups + 1, np.int64)
         np.cumsum(np.bincount(group, minlength=groups), out=offsets[1:])
-        return Snapshot(rows.take(pa.array(np.argsort(group, kind="stable"))), offsets)
+        return Snapshot(rows.take(pa.array(np.argsort(group, kind="stable"))), offsets, whole.meta)
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
-        for part in parts:
-            self._append(part.slice(groups))
+        self._table.restore(parts, groups)
 
-    def _rows(self, slots: Slots) -> pa.RecordBatch:
-        columns = [*self._table.keys(slots), *(self.get(field.name, slots) for field in self._value_fields)]
-        fields = [pa.field(WINDOW, pa.int64()), *(f.with_name(f"key.{f.name}") for f in self._key_fields)]
-        fields += [field.with_name(f"value.{field.name}") for field in self._value_fields]
-        return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
-
-    def _append(self, rows: pa.RecordBatch) -> None:
-        if not rows.num_rows:
-            return
-        stop = 1 + len(self._key_fields)
-        slots, _ = self._table.lookup_or_insert(rows.columns[:stop], rows.num_rows)
-        for field, values in zip(self._value_fields, rows.columns[stop:], strict=True):
-            self._table.put(field.name, slots, values)
+    def _named(self, columns: Sequence[str]) -> list[str]:
+        """Their names in the table's snapshots. A value's name begins with a tilde, hence is no key's."""
+        return [f"key.{WINDOW}", *(self._stored[name] for name in columns)]
