@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 import streamflow
-from streamflow.cli import plan, run
+from streamflow.cli import plan, run, state
 from streamflow.cli.script import ScriptError
 from streamflow.errors import StreamflowError, UserError
 
@@ -35,6 +35,8 @@ examples:
   streamflow run bids.py -- --help             the script's own parameters
   streamflow plan bids.py                      how it will run, as text
   streamflow plan bids.py --workers 4 -o plan.svg
+  streamflow run bids.py --checkpoint DIR      killed or stopped, it goes on where it was
+  streamflow state ls DIR                      what its latest checkpoint holds
 
 `streamflow COMMAND --help` tells more about a command.
 """
@@ -56,6 +58,7 @@ class Command:
 COMMANDS = {
     "run": Command(run.SUMMARY, run.DESCRIPTION, run.options, run.execute),
     "plan": Command(plan.SUMMARY, plan.DESCRIPTION, plan.options, plan.execute),
+    "state": Command(state.SUMMARY, state.DESCRIPTION, state.options, state.execute),
 }
 
 
@@ -98,10 +101,11 @@ def _execute(arguments: Sequence[str]) -> int:
     options, unknown = parser.parse_known_args(own)
     if unknown:
         command, rest = f"streamflow {options.command}", " ".join(unknown)
-        raise UserError(
-            f"{command} does not know {rest}",
-            remedy=f"the script's own arguments follow a --: {command} {options.script} -- {rest}",
-        )
+        script = getattr(options, "script", None)
+        remedy = f"{command} --help tells its arguments"
+        if script is not None:
+            remedy = f"the script's own arguments follow a --: {command} {script} -- {rest}"
+        raise UserError(f"{command} does not know {rest}", remedy=remedy)
     return COMMANDS[options.command].execute(options, for_script)
 
 

@@ -70,6 +70,11 @@ class JobLog:
         self._last = 0
         self.attempt = 0
         self.confirmed = False
+        self._claimed = False
+
+    def latest(self) -> Mapping[str, Any] | None:
+        """The body of the latest manifest, None where there is none. Takes nothing over."""
+        return self._seek()
 
     def claim(self) -> Mapping[str, Any] | None:
         """Open the next attempt; the body of the latest manifest before it, None where there is none."""
@@ -81,12 +86,13 @@ class JobLog:
                 self._create("claim", {"base": base})
             except Fenced:  # somebody claimed at the same time: go behind them
                 continue
+            self._claimed = True
             return manifest
         raise Retryable("other attempts of the job start again and again while this one tries to")
 
     def complete(self, manifest: Mapping[str, Any]) -> None:
         """Save the manifest of a checkpoint: from here on it is complete, and its commits may run."""
-        if self.attempt == 0:
+        if not self._claimed:
             raise EngineError("a manifest is saved by an attempt that has claimed the log")
         self._create("manifest", manifest)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from streamflow.cluster.checkpoint import Checkpoint
 from streamflow.cluster.job_log import JobLog
@@ -73,22 +74,13 @@ class CheckpointedJob:
     this attempt and, where it starts afresh, for the job.
     """
 
-    def __init__(
-        self, store: CheckpointStore, flow: str, new: str, every: int, *, allow_dropped_state: bool = False
-    ) -> None:
+    def __init__(self, store: CheckpointStore, flow: str, new: str, every: int) -> None:
         self._store = store
         self._flow = flow
         self.every = every
-        self._allow_dropped_state = allow_dropped_state
         self._log = JobLog(store, new)
         require_fence(store, f"probe/{new}")
-        body = self._log.claim()
-        manifest = None if body is None else from_json(body)
-        if manifest is not None and manifest.flow != flow:
-            raise UserError(
-                f"the checkpoints in {store!r} are of the flow {manifest.flow!r}, not of {flow!r}",
-                remedy="give each job a folder of its own",
-            )
+        manifest = _manifest(self._log.claim(), self._log)
         self.attempt = self._log.attempt
         self.base = manifest if manifest is not None and not manifest.completed else None
         self.job = new if self.base is None else self.base.job
@@ -105,24 +97,12 @@ class CheckpointedJob:
             number=self.base.checkpoint,
             key_groups=self.base.key_groups,
             splits=self.base.splits,
-            state={a: tuple(self._read(file) for file in files) for a, files in self.base.state.items()},
+            state={a: tuple(read_state(self._store, file) for file in files) for a, files in self.base.state.items()},
         )
-
-    def check_addresses(self, addresses: Collection[str], reads: Collection[str]) -> None:
-        """Refuse a flow that has no place any more for some of the state, or for rows that wait to be published."""
-        assert self.base is not None
-        dropped = {f"the state {address}" for address in self.base.state if address not in addresses}
-        dropped |= {f"the positions of the read {read}" for read in self.base.splits if read not in reads}
-        if dropped and not self._allow_dropped_state:
-            raise UserError(
-                f"the flow {self._flow!r} has changed: its checkpoint holds {', '.join(sorted(dropped))}, "
-                "which no step takes over",
-                remedy="give steps the names that they had, or pass allow_dropped_state=True to go on without these",
-            )
 
     def unconfirmed(self) -> Mapping[str, Sequence[Committable]]:
         """By the sink's step, what `base` prepared and nobody has confirmed as committed: to be committed again."""
-        return {} if self.base is None or self._log.confirmed else self.base.committables
+        return {} if self.base is None else self.base.committables
 
     def save(
         self, checkpoint: Checkpoint, committables: Mapping[str, Sequence[Committable]], *, completed: bool
@@ -168,16 +148,6 @@ class CheckpointedJob:
                 written.setdefault(address, []).append(file)
         return written
 
-    def _read(self, file: StateFile) -> bytes:
-        remedy = "bring the file back, or delete the folder of checkpoints to start the job from its beginning"
-        try:
-            data = self._store.read(file.path)
-        except NotFound as error:
-            raise Fatal(f"{error.message}, though the job's latest checkpoint names it", remedy=remedy) from None
-        if len(data) != file.size or zlib.crc32(data) != file.checksum:
-            raise Fatal(f"{file.path} in {self._store!r} is damaged: its checksum does not fit", remedy=remedy)
-        return data
-
     def _sweep(self) -> None:
         """Delete what earlier attempts left: files that no manifest names."""
         named = set() if self._latest is None else self._latest.paths()
@@ -186,7 +156,56 @@ class CheckpointedJob:
                 self._store.delete(path)
 
 
+def latest_manifest(store: CheckpointStore) -> Manifest | None:
+    """The latest complete checkpoint of the job in a store, None where there is none. Takes nothing over."""
+    log = JobLog(store, "")
+    return _manifest(log.latest(), log)
+
+
+def _manifest(body: Mapping[str, Any] | None, log: JobLog) -> Manifest | None:
+    """The manifest in the log, its committables only if nobody has confirmed that they are committed."""
+    if body is None:
+        return None
+    manifest = from_json(body)
+    return replace(manifest, committables={}) if log.confirmed else manifest
+
+
+def read_state(store: CheckpointStore, file: StateFile) -> bytes:
+    """A file of a checkpoint. `Fatal`, naming it, where it is missing or damaged (rule 24)."""
+    remedy = "bring the file back, or delete the folder of checkpoints to start the job from its beginning"
+    try:
+        data = store.read(file.path)
+    except NotFound as error:
+        raise Fatal(f"{error.message}, though the job's latest checkpoint names it", remedy=remedy) from None
+    if len(data) != file.size or zlib.crc32(data) != file.checksum:
+        raise Fatal(f"{file.path} in {store!r} is damaged: its checksum does not fit", remedy=remedy)
+    return data
+
+
+def base_of(checkpoints: Checkpoints, flow: str) -> Manifest | None:
+    """What a job would go on from. Nothing is claimed: a job that runs there with another flow is not disturbed."""
+    manifest = latest_manifest(LocalStore(checkpoints.location))
+    if manifest is not None and manifest.flow != flow:
+        raise UserError(
+            f"the checkpoints in {checkpoints.location} are of the flow {manifest.flow!r}, not of {flow!r}",
+            remedy="give each job a folder of its own",
+        )
+    return None if manifest is None or manifest.completed else manifest
+
+
+def check_place(base: Manifest, addresses: Collection[str], steps: Collection[str]) -> None:
+    """Refuse a flow that has no place any more for some of the state, or for rows that wait to be published."""
+    dropped = {f"the state {address}" for address in base.state if address not in addresses}
+    dropped |= {f"the positions of the read {read}" for read in base.splits if read not in steps}
+    dropped |= {f"unpublished rows of the write {sink}" for sink in base.committables if sink not in steps}
+    if dropped:
+        raise UserError(
+            f"the flow {base.flow!r} has changed: its checkpoint holds {', '.join(sorted(dropped))}, "
+            "which no step takes over",
+            remedy="give steps the names that they had, or pass allow_dropped_state=True to go on without these",
+        )
+
+
 def open_job(checkpoints: Checkpoints, flow: str, new: str) -> CheckpointedJob:
     """Begin an attempt of the flow's job in its folder. `new`: see `CheckpointedJob`."""
-    store = LocalStore(checkpoints.location)
-    return CheckpointedJob(store, flow, new, checkpoints.every, allow_dropped_state=checkpoints.allow_dropped_state)
+    return CheckpointedJob(LocalStore(checkpoints.location), flow, new, checkpoints.every)

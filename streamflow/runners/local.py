@@ -52,7 +52,7 @@ from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
 from streamflow.plan.physical import DEFAULT_KEY_GROUPS, Deliver, PhysicalGraph, PhysicalNode
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
-from streamflow.runners.checkpoints import CheckpointedJob, Checkpoints, open_job
+from streamflow.runners.checkpoints import CheckpointedJob, Checkpoints, base_of, check_place, open_job
 from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Progress, Snapshot, progress_for
@@ -136,9 +136,14 @@ def _run(
     logical = optimise(built.graph())
     if checkpoint is not None and not isinstance(checkpoint, Checkpoints):
         checkpoint = Checkpoints(checkpoint)
-    stored = None if checkpoint is None else open_job(checkpoint, built.name, uuid.uuid4().hex)
-    groups = DEFAULT_KEY_GROUPS if stored is None or stored.base is None else stored.base.key_groups
+    base = None if checkpoint is None else base_of(checkpoint, built.name)
+    groups = DEFAULT_KEY_GROUPS if base is None else base.key_groups
     graph = place(logical, name=built.name, key_groups=groups, max_errors=built.max_errors)
+    stored = None
+    if checkpoint is not None:
+        if base is not None and not checkpoint.allow_dropped_state:
+            check_place(base, Task(graph, 0, 0).addresses(), {node.step for node in graph.nodes})
+        stored = open_job(checkpoint, built.name, uuid.uuid4().hex)
     return run_graph(graph, limit, SpillFiles(spill_dir), stored)
 
 
@@ -214,7 +219,6 @@ class _LocalJob:
             memory=Memory(memory, spilled),
         )
         if stored is not None and base is not None:
-            stored.check_addresses(self._task.addresses(), {graph.nodes[read].step for read in splits})
             self._commit_again(stored)
             self._task.restore(
                 {address: [decode(data) for data in parts] for address, parts in base.state.items()},

@@ -203,6 +203,19 @@ def test_each_job_has_a_folder_of_its_own(tmp_path: Path) -> None:
         sf.run(other, checkpoint=every_checkpoint(tmp_path / "checkpoints"))
 
 
+def test_a_start_with_a_wrong_folder_does_not_stop_the_job_that_runs_there(tmp_path: Path) -> None:
+    FAILURES[:] = [9_000]
+    with pytest.raises(StepError):
+        sf.run(build, out=str(tmp_path / "out"), checkpoint=every_checkpoint(tmp_path / "checkpoints"))
+    before = sorted((tmp_path / "checkpoints" / "log").iterdir())
+    for name in ("other", "numbers"):  # another job, and this one without a place for its state
+        other = sf.Flow(name)
+        other.read("other", Numbered()).write("rows", parquet.Sink(tmp_path / "other"))
+        with pytest.raises(UserError):
+            sf.run(other, checkpoint=every_checkpoint(tmp_path / "checkpoints"))
+    assert sorted((tmp_path / "checkpoints" / "log").iterdir()) == before
+
+
 def test_a_job_that_another_has_taken_over_stops_and_publishes_nothing_more(tmp_path: Path) -> None:
     def overtaken(batch: pa.RecordBatch) -> pa.RecordBatch:
         if not successors and batch["n"][-1].as_py() > 5_000:
