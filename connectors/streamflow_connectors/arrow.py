@@ -25,7 +25,7 @@ from streamflow.connect import (
     SinkContext,
     UserError,
     canonical_schema,
-    cast_batch,
+    cast_if_it_fits,
     partitioned,
     reading,
     rows_without_columns,
@@ -201,9 +201,9 @@ class _ArrowRows:
         if not self._schema.names:
             return rows_without_columns(batch.num_rows)
         try:
-            return cast_batch(batch.select(self._schema.names), self._schema)
+            return cast_if_it_fits(batch.select(self._schema.names), self._schema)
         except pa.ArrowException as error:
-            raise DataError(f"{self._name}: a value does not fit the schema: {error}") from error
+            raise DataError(f"{self._name}: a column does not fit the schema: {error}") from error
 
     def position(self) -> Position:
         return {"batch": self._batch, "row": self._row}

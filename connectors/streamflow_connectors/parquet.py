@@ -27,7 +27,7 @@ from streamflow.connect import (
     UserError,
     canonical_schema,
     cast_array,
-    cast_batch,
+    cast_if_it_fits,
     folder_values,
     partition_value,
     partitioned,
@@ -273,9 +273,9 @@ class _ParquetRows:
 
     def _cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         try:
-            return cast_batch(batch.select(self._schema.names), self._schema)
+            return cast_if_it_fits(batch.select(self._schema.names), self._schema)
         except pa.ArrowException as error:
-            raise DataError(f"{self._name}: a value does not fit the schema: {error}") from error
+            raise DataError(f"{self._name}: a column does not fit the schema: {error}") from error
 
     def position(self) -> Position:
         return {"group": self._groups[0] if self._groups else self._file.num_row_groups, "row": self._row}

@@ -34,7 +34,7 @@ from streamflow.connect import (
     UserError,
     Wait,
     canonical_schema,
-    cast_batch,
+    cast_if_it_fits,
     parse_duration,
     schema_of,
     set_fields,
@@ -198,7 +198,7 @@ class GeneratorReader:
     def _of_columns(self, item: pa.RecordBatch | pa.Table) -> list[pa.RecordBatch]:
         batches = item.to_batches() if isinstance(item, pa.Table) else [item]
         try:
-            return [cast_batch(batch.select(self._schema.names), self._schema) for batch in batches]
+            return [cast_if_it_fits(batch.select(self._schema.names), self._schema) for batch in batches]
         except (KeyError, pa.ArrowException) as error:
             raise DataError(
                 f"a batch of {_label(self._function)} does not fit the schema: {error}",

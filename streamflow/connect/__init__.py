@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from streamflow.connect.canonical import canonical_schema, canonical_type, cast_array, cast_batch, rows_without_columns
+from streamflow.connect.canonical import (
+    canonical_schema,
+    canonical_type,
+    cast_array,
+    cast_batch,
+    cast_if_it_fits,
+    rows_without_columns,
+)
 from streamflow.connect.changelog import visible_batch, visible_schema
 from streamflow.connect.file_sink import Encoder, FileCommitter, FileFormat, FileTarget, FileWriter, Mode, Roll
 from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
@@ -90,6 +97,7 @@ __all__ = [
     "canonical_type",
     "cast_array",
     "cast_batch",
+    "cast_if_it_fits",
     "connector",
     "connectors",
     "folder_values",

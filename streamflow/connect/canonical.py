@@ -137,6 +137,19 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def cast_if_it_fits(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """As `cast_batch`; the batch as it is where a value does not fit, for the engine to find the rows with such values.
+
+    >>> rows = pa.record_batch({"at": pa.array([1, 2**60], pa.timestamp("s"))})
+    >>> cast_if_it_fits(rows, pa.schema({"at": pa.timestamp("us", "UTC")})).schema.types
+    [TimestampType(timestamp[s])]
+    """
+    try:
+        return cast_batch(batch, schema)
+    except pa.ArrowInvalid:
+        return batch
+
+
 def rows_without_columns(count: int) -> pa.RecordBatch:
     """What is left of `count` rows when no column is asked for.
 

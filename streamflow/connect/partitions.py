@@ -80,7 +80,7 @@ class _Partitioned:
             pa.repeat(self._constants[name], batch.num_rows) if name in self._constants else batch.column(name)
             for name in self._schema.names
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        return pa.RecordBatch.from_arrays(columns, names=self._schema.names)
 
     def position(self) -> Position:
         return self._rows.position()

@@ -318,6 +318,11 @@ class Task:
             self._bury(node, letter(node.spec.step, record.error, position, record.payload))
         return self._take()
 
+    def on_unfit_rows(self, read: int, split: str, rejected: Rejected) -> list[TaskOutput]:
+        """Rows of a split that do not fit the columns that its source declared. Raises where the policy is to fail."""
+        self._reject(self._nodes[read], rejected, split)
+        return self._take()
+
     def on_refused(self, sink: int, batch: Batch, error: DataError) -> list[TaskOutput]:
         """A sink did not take these rows. Raises the error where its policy is to fail.
 

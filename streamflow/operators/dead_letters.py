@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from streamflow.connect.canonical import canonical_type
 from streamflow.connect.formats.json import JsonEncoder
 from streamflow.errors import DataError, SchemaError
 from streamflow.operators.events import RESERVED, Batch
@@ -61,13 +62,19 @@ def rows_as_json(rows: Batch) -> list[bytes]:
 def _encodable(column: pa.Array) -> pa.Array:
     """The column in a type that JSON has: as it is, or as text."""
     type_ = column.type
+    if canonical_type(type_) != type_:  # as a source gave it, because it does not fit
+        return column.cast(pa.int64()) if pa.types.is_timestamp(type_) else _shown(column)
     if pa.types.is_binary(type_) or pa.types.is_fixed_size_binary(type_):
         return pa.array([_base64(value) for value in column.to_pylist()], pa.string())
     try:
         JsonEncoder(pa.schema([("", type_)]))
     except SchemaError:  # bytes within lists or structs
-        return pa.array([None if value is None else repr(value) for value in column.to_pylist()], pa.string())
+        return _shown(column)
     return column
+
+
+def _shown(column: pa.Array) -> pa.Array:
+    return pa.array([None if value is None else repr(value) for value in column.to_pylist()], pa.string())
 
 
 def _base64(value: Any) -> str | None:

@@ -12,8 +12,9 @@ from streamflow.kernels.grouping import Groups
 from streamflow.operators.assign_windows import AssignWindows
 from streamflow.operators.base import Operator, Output
 from streamflow.operators.count_aggregate import CountAggregate
+from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.event_time import SetEventTime
-from streamflow.operators.events import Batch, Watermark
+from streamflow.operators.events import CHANGE, INSERT, UPDATE_AFTER, Batch, Watermark
 from streamflow.operators.firing import partials
 from streamflow.operators.refining_aggregate import RefiningAggregate
 from streamflow.operators.running_aggregate import RunningAggregate
@@ -64,12 +65,28 @@ class _Around:
 
 
 class Tolerant(_Around):
-    """The operator inside must raise DataError before it changes its state."""
+    """The operator inside must raise DataError before it changes its state.
+
+    Of a changelog, a row that is taken back and cannot be processed is left out in silence: it could not be when it
+    came, was rejected then, and never went on. So the final state is that of the rows that can be processed.
+    """
 
     __slots__ = ()
 
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
-        return salvage(batch, lambda rows: self._inner.on_batch(port, rows))
+        outputs = salvage(batch, lambda rows: self._inner.on_batch(port, rows))
+        return _without_taken_back(outputs) if CHANGE in batch.schema.names else outputs
+
+
+def _without_taken_back(outputs: Iterable[Output]) -> Iterator[Output]:
+    for output in outputs:
+        if not isinstance(output, Rejected):
+            yield output
+            continue
+        kinds = output.rows.column(CHANGE).to_pylist()
+        given = [row for row, kind in enumerate(kinds) if kind in (INSERT, UPDATE_AFTER)]
+        if given:
+            yield Rejected(output.rows.take(pa.array(given)), tuple(output.errors[row] for row in given))
 
 
 class Screened(_Around):

@@ -23,8 +23,11 @@ from streamflow.connect.source import (
     WatermarkedReader,
 )
 from streamflow.engine.task import Task, TaskOutput, named
+from streamflow.errors import DataError
+from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MIN_TIME, ORDER
 from streamflow.operators.order import order_in_split
+from streamflow.operators.salvage import salvage
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, SplitTimes
 
 
@@ -191,7 +194,7 @@ class OpenRead:
                     if isinstance(part, BadRecord):
                         outputs += self._task.on_bad_record(self.node.id, part)
                     elif part[1].num_rows:
-                        outputs += self._task.on_rows(self.node.id, part[0], self._prepared(*part))
+                        outputs += self._on_rows(*part)
                 if self._asked is not None:
                     outputs += self._on_quiet(now)
                 return outputs + self._watermarks()
@@ -217,21 +220,31 @@ class OpenRead:
         except Exception as error:
             raise named(error, self.node) from error
 
-    def _prepared(self, split: str, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """In canonical columns, and with the rows' order where somebody goes by it."""
-        canonical = self._canonical(batch)
+    def _on_rows(self, split: str, batch: pa.RecordBatch) -> list[TaskOutput]:
+        """Give the task rows in canonical columns, with their order where somebody goes by it."""
         first = self._rows[split]
         self._rows[split] += batch.num_rows
-        if not self._ordered:
-            return canonical
-        order = order_in_split(self._splits[split].number, first, batch.num_rows)
-        return canonical.append_column(ORDER, order)
+        if self._ordered:
+            batch = batch.append_column(ORDER, order_in_split(self._splits[split].number, first, batch.num_rows))
+        outputs: list[TaskOutput] = []
+        for part in salvage(batch, lambda rows: self._canonical(split, rows)):
+            if isinstance(part, Rejected):
+                outputs += self._task.on_unfit_rows(self.node.id, split, part)
+            elif isinstance(part, pa.RecordBatch):
+                outputs += self._task.on_rows(self.node.id, split, part)
+        return outputs
 
-    def _canonical(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if batch.schema is self._schema or batch.schema.equals(self._schema):
-            return batch
+    def _canonical(self, split: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch]:
+        schema = self._schema
+        if self._ordered:
+            schema = schema.append(batch.schema.field(batch.num_columns - 1))
+        if batch.schema is schema or batch.schema.equals(schema):
+            return (batch,)
         try:
-            return cast_batch(batch, self._schema)
+            return (cast_batch(batch, schema),)
+        except ValueError as error:
+            what = f"{split}: a value does not fit the column's type: {error}"
+            raise DataError(what, remedy="correct it, or the source's schema") from error
         except Exception as error:
             raise named(error, self.node) from error
 

@@ -7,8 +7,9 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
-from streamflow_connectors import arrow
+from streamflow_connectors import arrow, memory
 
+import streamflow as sf
 from streamflow.connect import DataError, Fatal, SchemaError, UserError
 
 ReadAll = Callable[..., pa.Table]
@@ -67,8 +68,10 @@ def test_types_that_do_not_travel_are_made_canonical(tmp_path: Path, read_all: R
 def test_a_declared_schema_chooses_and_casts(tmp_path: Path, read_all: ReadAll) -> None:
     save(tmp_path / "a.arrow", pa.table({"n": [1, 300], "s": ["a", "b"]}))
     assert read_all(arrow.Source(tmp_path, pa.schema({"n": pa.float64()}))).to_pydict() == {"n": [1.0, 300.0]}
-    with pytest.raises(DataError, match=r"a\.arrow: a value does not fit the schema"):
-        read_all(arrow.Source(tmp_path, pa.schema({"n": pa.int8()})))
+    flow = sf.Flow("f")
+    flow.read("rows", arrow.Source(tmp_path, schema=pa.schema({"n": pa.int8()}))).write("out", memory.Sink())
+    with pytest.raises(DataError, match=r"a\.arrow: a value does not fit the column's type"):
+        sf.testing.run(flow)
 
 
 @pytest.mark.parametrize("kind", KINDS)

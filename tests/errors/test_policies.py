@@ -282,6 +282,58 @@ def test_records_that_do_not_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert results.dead == {"rows": len(bad)}
 
 
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_values_that_do_not_fit_the_type_in_which_they_are_read(tmp_path: Path, kind: str) -> None:
+    import pyarrow.parquet as pq
+    from streamflow_connectors import arrow, parquet
+
+    table = pa.table({"n": [0, 1, 2, 3], "at": pa.array([0, 2**60, 2, None], pa.timestamp("ms"))})
+    path = tmp_path / f"rows.{kind}"
+    if kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+
+    def flow(policy: Any) -> sf.Flow:
+        flow = sf.Flow("f")
+        source = parquet.Source(path) if kind == "parquet" else arrow.Source(path)
+        rows = flow.read("rows", source, on_error=policy)
+        rows.key_by("n").agg(first=col("at").count()).write("out", memory.Sink())
+        if policy == "dead_letter":
+            flow.dead_letters().write("dead", memory.Sink())
+        return flow
+
+    with pytest.raises(DataError, match="does not fit the column's type") as error:
+        sf.testing.run(flow("fail"))
+    assert error.value.step == "rows"
+    for seed in range(4):
+        results = sf.testing.run(flow("dead_letter"), seed=seed, workers=2, crashes=2)
+        assert sorted(row["n"] for row in sf.testing.final(results["out"]).to_pylist()) == [0, 2, 3]
+        [letter] = results["dead"].to_pylist()
+        assert json.loads(letter["payload"]) == {"n": 1, "at": 2**60}
+        assert letter["position"] == str(path)
+
+
+def test_a_changelog_behind_a_step_that_rejects_ends_as_its_good_rows_do() -> None:
+    """A value that is taken back was rejected when it came: one letter for it, and nothing is left behind."""
+
+    def even(total: int) -> int:
+        return 1 // (1 - total % 2)
+
+    table = pa.table({"k": ["a", "b"] * 4, "v": [2, 3, 1, 1, 1, 3, 2, 5]})
+    for seed in range(8):
+        flow = sf.Flow("f")
+        totals = flow.read("rows", memory.Source(table)).key_by("k").agg(total=col("v").sum())
+        totals.with_columns(one=even).step("even", on_error="dead_letter").write("out", memory.Sink())
+        flow.dead_letters().write("dead", memory.Sink())
+        results = sf.testing.run(flow, seed=seed, workers=1 + seed % 3, crashes=seed % 3)
+        left = sf.testing.final(results["out"]).to_pylist()
+        assert sorted((row["k"], row["total"]) for row in left) == [("a", 6), ("b", 12)]
+        assert results.dead.get("even", 0) == len(results["dead"])
+        assert all(json.loads(letter["payload"])["total"] % 2 for letter in results["dead"].to_pylist())
+
+
 # -- sinks
 
 
