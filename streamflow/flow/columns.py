@@ -288,7 +288,7 @@ def processed(calls: KeyedCalls, keys: tuple[str, ...], kind: StreamType, ordere
         require_event_time(kind, "a function with timers or a time to live")
     row_type(calls.on_row, kind)
     names = timer_schema(keys, kind.schema)
-    for _, method in calls.timers:
+    for _, method in (*calls.timers, *calls.clock_timers):
         type_of(method, names)
     schema = record_schema(calls.record)
     check_names(schema.names)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from streamflow.errors import UserError
 from streamflow.flow import records
 from streamflow.flow.location import Building
-from streamflow.flow.windows import Duration
+from streamflow.flow.windows import Duration, Time
 from streamflow.plan.logical.contract import parse_duration
 from streamflow.plan.logical.expr import RowFunction
 from streamflow.plan.logical.keyed import (
@@ -38,8 +38,9 @@ class KeyedFunction:
 
     State is what the class declares: `sf.cell`, `sf.list_cell` and `sf.map_cell` are attributes that are read, assigned
     and deleted; every key has its own, checkpoints hold them. `sf.timer` is set to a time, and `on_<its name>` runs
-    then. Any other attribute is set in `__init__`, or in `open`, and is the same for all keys: a method `open()` is
-    called once in a process, before rows, and `close()` at the end, also after an error.
+    then: in event time, or in processing time for `sf.timer("processing")`. Any other attribute is set in `__init__`,
+    or in `open`, and is the same for all keys: a method `open()` is called once in a process, before rows, and
+    `close()` at the end, also after an error.
 
     `on_row` takes columns by name, as row functions do. `on_<timer>` takes keys by name. Both may take `_time`: the
     event time of the row, or of the timer. What they return or yield are records of one type, or None for nothing.
@@ -123,13 +124,23 @@ def map_cell(key: type[K], value: type[V]) -> MapCell[K, V]:
         return MapCell(records.shape_of(key), records.shape_of(value))
 
 
-def timer() -> Timer:
-    """A timer per key, in event time: `.set(at)`, which moves it, `.clear()`, and `.time`, None where it is not set.
+def timer(time: Time = "event") -> Timer:
+    """A timer per key: `.set(at)`, which moves it, `.clear()`, `.time`, None where it is not set, and `.now`.
+
+    `at` is a datetime, an int of microseconds since 1970, or a timedelta from now. In event time `now` is that of the
+    row or of the timer that went off. With "processing" it is what the clock shows: the timer goes off when the clock
+    has come to its time, though no row comes, or at the end of a bounded input; what it sends has the event time of the
+    row at which it was set, or the watermark where that has come further. In tests `sf.testing.advance("5m")` moves the
+    clock.
 
     >>> class Silence(sf.KeyedFunction):
     ...     silence = sf.timer()
+    ...     retry = sf.timer("processing")
     """
-    return Timer()
+    with Building("timer"):
+        if time not in ("event", "processing"):
+            raise UserError(f"{time!r} is unknown", remedy='write sf.timer("processing"), or sf.timer() for event time')
+        return Timer(clocked=time == "processing")
 
 
 def keyed_calls(function: object) -> KeyedCalls:
@@ -159,15 +170,17 @@ def keyed_calls(function: object) -> KeyedCalls:
         on_timers.append((timer_, made))
         gives.append(given)
     record = _one_record(name, [handlers[_ON_ROW], *(handlers[_ON + timer_] for timer_ in timers)], gives)
+    bound = [(timer_, _of_class(function, made, record)) for timer_, made in on_timers]
     state = [pa.field(name, made.holds) for name, made in cells.items()]
     state += [pa.field(name, pa.timestamp("us", "UTC")) for name in timers]
     return KeyedCalls(
         prototype=function,
         on_row=_of_class(function, row, record),
-        timers=tuple((timer_, _of_class(function, made, record)) for timer_, made in on_timers),
+        timers=tuple((timer_, made) for timer_, made in bound if not declared[timer_].clocked),
         record=record,
         state=pa.schema(state),
         cells=tuple(cells.values()),
+        clock_timers=tuple((timer_, made) for timer_, made in bound if declared[timer_].clocked),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +25,7 @@ from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import times_of
 from streamflow.operators.salvage import salvage
-from streamflow.state.cells import NEVER, Cell
+from streamflow.state.cells import NEVER, Alarm, Cell
 from streamflow.state.container import Container
 from streamflow.state.keyed_objects import KeyedObjects
 from streamflow.state.progress import Progress
@@ -73,7 +73,8 @@ class TimerHandler:
 class BoundFunction:
     """A keyed function and what it takes of an input: see `streamflow.plan.keyed_calls`.
 
-    `timed`: it has timers or cells that expire, so that it must know the time of every row.
+    `clock_timers`: those that go by processing time. `timed`: it has timers or cells that expire, so that it must know
+    the time of every row.
     """
 
     prototype: object
@@ -82,6 +83,7 @@ class BoundFunction:
     timers: tuple[TimerHandler, ...]
     record: Record
     timed: bool
+    clock_timers: tuple[TimerHandler, ...] = ()
 
 
 @dataclass(slots=True)
@@ -145,8 +147,8 @@ class Process:
         self._tie_places = [held.get_field_index(name) for name in self._row.columns if name not in (TIME, *keys)]
         self._key_names = keys
         self._key_types = key_types = pa.schema([schema.field(key) for key in keys])
-        timers = [timer.timer for timer in function.timers]
-        self._objects = KeyedObjects(key_types, function.prototype, function.cells, timers)
+        timers = [[timer.timer for timer in own] for own in (function.timers, function.clock_timers)]
+        self._objects = KeyedObjects(key_types, function.prototype, function.cells, *timers)
         self._held = RowsByTime(held, self._key_places) if ordered else None
         self._progress = Progress()
         hidden = [schema.field(TIME)] if self._has_time else []
@@ -171,8 +173,7 @@ class Process:
             rows = self._held.take_before(passed)
             if rows.num_rows:
                 yield from self._run_in_order(rows)
-        if self._function.timers:
-            yield from self._go_off(passed)
+        yield from self._go_off(passed)
         self._objects.forget(passed)
         yield watermark
 
@@ -311,9 +312,9 @@ class Process:
                 raise self._failed_on_row(error, owner, rows, place) from error
             if timers and passed is not None:
                 self._fire_due(owner, passed, made)
-        if timers:
+        if timers or self._function.clock_timers:
             for owner in dict.fromkeys(objects):
-                self._objects.schedule(owner)
+                self._objects.reschedule(owner)
         return made
 
     # -- timers
@@ -321,8 +322,9 @@ class Process:
     def _go_off(self, passed: int) -> Iterator[Output]:
         """The alarms that the watermark has reached, of keys that had no later row."""
         made = _Made()
-        for owner in self._objects.due(passed):
+        for owner in self._objects.schedule.due(passed):
             self._fire(owner, passed, made)
+            self._objects.reschedule(owner)
             if len(made.records) >= PIECE:
                 yield from self._batches(made, sort=True)
                 made = _Made()
@@ -336,34 +338,28 @@ class Process:
 
     def _fire(self, owner: Any, until: int, made: _Made) -> None:
         """A key's alarms up to `until`, and those that they set, by (time, order of setting)."""
-        alarms = owner._alarms
-        last, firings = MIN_TIME, 0
-        while True:
-            place = 0 if len(alarms) == 1 else min(range(len(alarms)), key=lambda i: (alarms[i].at, alarms[i].setting))
-            time = alarms[place].at
-            if time > until or time == NEVER:
-                return
-            handler = self._function.timers[place]
-            firings = firings + 1 if time == last or until == MAX_TIME else 0
-            last = time
-            alarms[place].at = NEVER
-            if not self._tolerant:
-                self._go(handler, owner, time, firings, made)
-                continue
-            saved = self._objects.save([owner])
-            attempt = _Made()
-            try:
-                self._go(handler, owner, time, firings, attempt)
-                self._columns(attempt.records)
-            except DataError as error:
-                saved.restore()
-                made.rejected.append(self._rejected_timer(handler, owner, time, error))
-            else:
-                made.records += attempt.records
-                made.times += attempt.times
+        for alarm, handler, firings in _going_off(owner._alarms, self._function.timers, until):
+            self._go(handler, owner, alarm, alarm.at, firings, made)
 
-    def _go(self, handler: TimerHandler, owner: Any, time: int, firings: int, made: _Made) -> None:
-        """One alarm of a key goes off."""
+    def _go(self, handler: TimerHandler, owner: Any, alarm: Alarm, event: int, firings: int, made: _Made) -> None:
+        """One alarm of a key goes off, and what it gives has the time `event`."""
+        time, alarm.at = alarm.at, NEVER
+        if not self._tolerant:
+            self._call_timer(handler, owner, time, event, firings, made)
+            return
+        saved = self._objects.save([owner])
+        attempt = _Made()
+        try:
+            self._call_timer(handler, owner, time, event, firings, attempt)
+            self._columns(attempt.records)
+        except DataError as error:
+            saved.restore()
+            made.rejected.append(self._rejected_timer(handler, owner, time, error))
+        else:
+            made.records += attempt.records
+            made.times += attempt.times
+
+    def _call_timer(self, handler: TimerHandler, owner: Any, time: int, event: int, firings: int, made: _Made) -> None:
         if firings > FIRINGS:
             raise DataError(
                 f"{handler.name} sets its timer again and again: it ran {firings} times for key "
@@ -371,9 +367,9 @@ class Process:
                 remedy="let it stop: at the end of the input a timer that always sets itself would never end",
             )
         moment = self._objects.moment
-        moment.now = moment.floor = time
+        moment.now = moment.floor = event
         try:
-            made.add(handler.call(owner, *handler.arguments(owner._key, time)), handler.many, time)
+            made.add(handler.call(owner, *handler.arguments(owner._key, time)), handler.many, event)
         except Exception as error:
             raise DataError(
                 f"{handler.name} raised {type(error).__name__}: {error}; key {self._key_text(owner)}, "
@@ -421,6 +417,72 @@ class Process:
     def _key_text(self, owner: Any) -> str:
         pairs = zip(self._key_names, owner._key, strict=True)
         return ", ".join(f"{name}={_shortened(value)}" for name, value in pairs)
+
+
+class ClockedProcess(Process):
+    """A function with timers by processing time, which go off when the clock reaches their time, and at the end.
+
+    At the end each key's timers go off in the order of time, those by event time first; the clock then shows the time
+    of the timer. A result has the event time of the row at which the timer was set, or W where that is greater.
+    """
+
+    _clock = MIN_TIME
+
+    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
+        if watermark.time != MAX_TIME:
+            yield from super().on_watermark(watermark)
+            return
+        reached = self._progress.reached
+        outputs = super().on_watermark(watermark)
+        yield from (output for output in outputs if not isinstance(output, Watermark))
+        for rounds in count():
+            if self._objects.clock.next() is None:
+                break
+            yield from self._go_off_by_clock(MAX_TIME, reached, rounds)
+            yield from self._go_off(MAX_TIME)
+        yield watermark
+
+    def on_timer(self, now: int) -> Iterator[Output]:
+        self._clock = self._objects.moment.clock = now
+        due = self._objects.clock.next()
+        if due is not None and due <= now:
+            yield from self._go_off_by_clock(now, self._progress.reached)
+            yield from self._go_off(self._progress.watermark)
+        yield from ()
+
+    def next_wakeup(self) -> int | None:
+        return self._objects.clock.next()
+
+    def _go_off_by_clock(self, until: int, reached: int, rounds: int = 0) -> Iterator[Output]:
+        """The alarms up to `until`. `rounds`: how often timers of both kinds have set each other, at the end."""
+        made = _Made()
+        for owner in self._objects.clock.due(until):
+            for alarm, handler, firings in _going_off(owner._clock_alarms, self._function.clock_timers, until, rounds):
+                self._objects.moment.clock = max(self._clock, alarm.at)
+                self._go(handler, owner, alarm, max(alarm.event, reached), firings, made)
+            self._objects.reschedule(owner)
+            if len(made.records) >= PIECE:
+                yield from self._batches(made, sort=True)
+                made = _Made()
+        yield from self._batches(made, sort=True)
+
+
+def _going_off(
+    alarms: Sequence[Alarm], handlers: Sequence[TimerHandler], until: int, before: int = 0
+) -> Iterator[tuple[Alarm, TimerHandler, int]]:
+    """The alarms up to `until`, and those set meanwhile, by (time, order of setting), each of which is to be cleared.
+
+    Beside each is how many there were at one time, or at the end of all time: there `before` of them already.
+    """
+    last, firings = MIN_TIME, before
+    while True:
+        place = 0 if len(alarms) == 1 else min(range(len(alarms)), key=lambda i: (alarms[i].at, alarms[i].setting))
+        time = alarms[place].at
+        if time > until or time == NEVER:
+            return
+        firings = firings + 1 if time == last or until == MAX_TIME else 0
+        last = time
+        yield alarms[place], handlers[place], firings
 
 
 def _total(column: pa.Array) -> Iterator[pa.Array]:

@@ -33,7 +33,8 @@ def bind(calls: KeyedCalls, keys: tuple[str, ...], schema: pa.Schema) -> BoundFu
         on_row=_row_handler(calls.on_row, schema),
         timers=tuple(_timer_handler(timer, function, keys, schema) for timer, function in calls.timers),
         record=calls.record,
-        timed=bool(calls.timers) or calls.expires,
+        clock_timers=tuple(_timer_handler(timer, function, keys, schema) for timer, function in calls.clock_timers),
+        timed=bool(calls.timers or calls.clock_timers) or calls.expires,
     )
 
 

@@ -235,8 +235,7 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
         case Aggregate():
             yield from _details_of_aggregate(node)
         case Process():
-            yield "keeps", _columns(node.function.state)
-            yield "order", _order_text(node.ordered)
+            yield from _details_of_process(node)
         case _:
             pass
     if node.on_error is not None and can_reject(node):
@@ -260,6 +259,13 @@ def _details_of_aggregate(node: Aggregate) -> Iterator[tuple[str, str]]:
         yield "lateness", f"{duration(node.lateness)} after its end a window is dropped"
     if node.trigger is not None:
         yield "fires", trigger_text(node.trigger, node.lateness).removeprefix(", ")
+
+
+def _details_of_process(node: Process) -> Iterator[tuple[str, str]]:
+    yield "keeps", _columns(node.function.state)
+    yield "order", _order_text(node.ordered)
+    if node.function.clock_timers:
+        yield "timers", f"{', '.join(name for name, _ in node.function.clock_timers)}, by processing time"
 
 
 def _projection(node: Project) -> str:

@@ -16,6 +16,7 @@ from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.events import ORDER
 from streamflow.operators.late_rows import PassOn
 from streamflow.operators.order import OrderByKeys, OrderCopies, OrderPort, order_type
+from streamflow.operators.process import ClockedProcess
 from streamflow.operators.process import Process as ProcessOperator
 from streamflow.operators.union import Union as UnionOperator
 from streamflow.plan.compile import compile_expr, to_arrow_filter
@@ -295,8 +296,11 @@ class _Builder:
         schema_in, schema = physical_schema(node.input.type), physical_schema(node.type)
         function = bind(node.function, node.keys, schema_in)
         tolerant = node.on_error is not None
-        make = partial(ProcessOperator, node.keys, function, schema_in, ordered=node.ordered, tolerant=tolerant)
+        kind = ClockedProcess if function.clock_timers else ProcessOperator
+        make = partial(kind, node.keys, function, schema_in, ordered=node.ordered, tolerant=tolerant)
         how = "in time order" if node.ordered else "as rows arrive"
+        if function.clock_timers:
+            how += f", {', '.join(timer.timer for timer in function.clock_timers)} by processing time"
         label = f"process {node.function.name} by {', '.join(node.keys)}, {how}"
         return self._add(node, label, schema, Run(make), [self._keyed_edge(upstream, node.keys)])
 

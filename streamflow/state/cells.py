@@ -34,13 +34,14 @@ _MISSING = object()
 class Moment:
     """What the running call may know of time; shared by all objects of one operator. Microseconds.
 
-    `now`: the event time of the row or timer. `floor`: no alarm goes off before. `settings`: how often alarms were set.
+    `now`: the event time of the row or timer. `floor`: no alarm goes off before. `clock`: what the clock shows.
+    `settings`: how often alarms were set.
     """
 
-    __slots__ = ("floor", "now", "settings")
+    __slots__ = ("clock", "floor", "now", "settings")
 
     def __init__(self) -> None:
-        self.now = self.floor = -NEVER
+        self.now = self.floor = self.clock = -NEVER
         self.settings = 0
 
 
@@ -284,7 +285,10 @@ class MapCell(_Named, Generic[K, V]):
 
 
 class Timer(_Named):
-    """A timer that is declared; every object has an `Alarm` under its name."""
+    """A timer that is declared; every object has an `Alarm` under its name, a `ClockAlarm` where it is `clocked`."""
+
+    def __init__(self, *, clocked: bool = False) -> None:
+        self.clocked = clocked
 
     @overload
     def __get__(self, owner: None, kind: type) -> Timer: ...
@@ -297,31 +301,46 @@ class Timer(_Named):
 
 
 class Alarm:
-    """One key's timer. `at` is `NEVER` while it is not set; of those at one time the one set first goes first."""
+    """One key's timer. `at` is `NEVER` while it is not set; of those at one time the one set first goes first.
 
-    __slots__ = ("_moment", "at", "setting")
+    `event`: the event time of the row or timer at which it was set.
+    """
+
+    __slots__ = ("_moment", "at", "event", "setting")
 
     def __init__(self, moment: Moment) -> None:
         self._moment = moment
         self.at = NEVER
         self.setting = 0
+        self.event = 0
+
+    @property
+    def now(self) -> datetime:
+        """What time it is for this timer: the event time of the row, or of the timer that went off."""
+        return _EPOCH + timedelta(microseconds=self._moment.now)
 
     @property
     def time(self) -> datetime | None:
         """When it will go off; None where it is not set, also while what it is for runs."""
         return None if self.at == NEVER else _EPOCH + timedelta(microseconds=self.at)
 
-    def set(self, at: datetime | int) -> None:
-        """Set it, or move it: a time, naive = UTC, or microseconds since the epoch.
+    def set(self, at: datetime | timedelta | int) -> None:
+        """Set it, or move it: a time, naive = UTC, or microseconds since the epoch; or how long after `now`.
 
         With a time that has passed it goes off next, with the time of now.
         """
+        now, floor = self._reference()
         if isinstance(at, datetime):
             at = ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+        elif isinstance(at, timedelta):
+            at = min(now + at // _MICROSECOND, NEVER - 1)
         if type(at) is not int or not -NEVER <= at < NEVER:
-            raise ValueError(f"{at!r} is not a time: give a datetime, or microseconds since the epoch as an int")
+            raise ValueError(
+                f"{at!r} is not a time: give a datetime, microseconds since 1970 as an int, or a timedelta from now"
+            )
         moment = self._moment
-        self.at = max(at, moment.floor)
+        self.at = max(at, floor)
+        self.event = moment.now
         moment.settings += 1
         self.setting = moment.settings
 
@@ -329,24 +348,43 @@ class Alarm:
         """It will not go off."""
         self.at = NEVER
 
+    def _reference(self) -> tuple[int, int]:
+        """What time it is, and before which it does not go off."""
+        return self._moment.now, self._moment.floor
 
-ALARM_TYPE = pa.struct([("at", pa.int64()), ("setting", pa.int64())])
+
+class ClockAlarm(Alarm):
+    """One key's timer by processing time."""
+
+    __slots__ = ()
+
+    @property
+    def now(self) -> datetime:
+        """What the clock shows. It stands still while a call runs."""
+        return _EPOCH + timedelta(microseconds=self._moment.clock)
+
+    def _reference(self) -> tuple[int, int]:
+        return self._moment.clock, self._moment.clock
+
+
+ALARM_TYPE = pa.struct([("at", pa.int64()), ("setting", pa.int64()), ("event", pa.int64())])
 
 
 def encode_alarms(alarms: Sequence[Alarm]) -> pa.Array:
     """A column with null where an alarm is not set."""
     at = np.fromiter((alarm.at for alarm in alarms), np.int64, len(alarms))
     settings = np.fromiter((alarm.setting for alarm in alarms), np.int64, len(alarms))
-    fields = list(ALARM_TYPE)
-    return pa.StructArray.from_arrays([pa.array(at), pa.array(settings)], fields=fields, mask=pa.array(at == NEVER))
+    events = np.fromiter((alarm.event for alarm in alarms), np.int64, len(alarms))
+    columns = [pa.array(at), pa.array(settings), pa.array(events)]
+    return pa.StructArray.from_arrays(columns, fields=list(ALARM_TYPE), mask=pa.array(at == NEVER))
 
 
 def decode_alarms(alarms: Sequence[Alarm], column: pa.Array, moment: Moment) -> None:
     """Set the alarms as they were, and `moment` so that later ones come after them."""
-    times, settings = column.field(0).to_pylist(), column.field(1).to_pylist()
-    for alarm, kept, at, setting in zip(alarms, _valid(column), times, settings, strict=True):
+    parts = [column.field(place).to_pylist() for place in range(column.type.num_fields)]
+    for alarm, kept, at, setting, event in zip(alarms, _valid(column), *parts, strict=True):
         if kept:
-            alarm.at, alarm.setting = at, setting
+            alarm.at, alarm.setting, alarm.event = at, setting, event
             moment.settings = max(moment.settings, setting)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +19,16 @@ from streamflow.state.cells import (
     NEVER,
     Alarm,
     Cell,
+    ClockAlarm,
     Moment,
     decode_alarms,
     encode_alarms,
 )
 from streamflow.state.container import Snapshot
 from streamflow.state.keyed_table import KeyedTable, require_hash_version
+from streamflow.state.schedule import SCHEDULES, Schedule
 
-KEY, ALARMS = "_key", "_alarms"
+KEY, ALARMS, CLOCK_ALARMS = "_key", "_alarms", "_clock_alarms"
 """Attributes of every object: its key's values as a tuple, its alarms in the order of the timers' names."""
 _SLOT = "slot"
 _FEW = 4096
@@ -40,8 +41,8 @@ class Saved:
     _objects: Sequence[Any]
     _cells: Sequence[Cell]
     _values: Sequence[Mapping[str, Any]]
-    _alarms: Sequence[Sequence[tuple[int, int]]]
-    _scheduled: Sequence[int]
+    _alarms: Sequence[Sequence[tuple[int, int, int]]]
+    _schedules: Sequence[list[int]]
 
     def restore(self) -> None:
         """The objects keep that again. Once: the values are theirs from then on."""
@@ -52,21 +53,29 @@ class Saved:
                     attributes[cell.name] = values[cell.name]
                 else:
                     attributes.pop(cell.name, None)
-        for owner, alarms, scheduled in zip(self._objects, self._alarms, self._scheduled, strict=False):
-            owner._scheduled = scheduled
-            for alarm, (at, setting) in zip(owner._alarms, alarms, strict=True):
-                alarm.at, alarm.setting = at, setting
+        for owner, alarms, schedules in zip(self._objects, self._alarms, self._schedules, strict=False):
+            owner._schedules = schedules
+            for alarm, (at, setting, event) in zip(_alarms_of(owner), alarms, strict=True):
+                alarm.at, alarm.setting, alarm.event = at, setting, event
 
 
 class KeyedObjects:
     """A `Container`: key -> an object like `prototype`, whose cells and timers are its state.
 
-    Objects share what the prototype's `__init__` set. Beside their cells they have `_moment`, `_key` and `_alarms`. An
+    Objects share what the prototype's `__init__` set. Beside their cells they have `_moment` and `_key`, and the alarms
+    of `timers` and `clock_timers` in lists `_alarms` and `_clock_alarms`, which `schedule` and `clock` look after. An
     object that keeps nothing, because its cells are empty or have expired at the time of `forget`, is let go of at some
     time; the key gets a new one when it comes again.
     """
 
-    def __init__(self, keys: pa.Schema, prototype: object, cells: Sequence[Cell], timers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        keys: pa.Schema,
+        prototype: object,
+        cells: Sequence[Cell],
+        timers: Sequence[str],
+        clock_timers: Sequence[str] = (),
+    ) -> None:
         self.moment = Moment()
         self._keys = keys
         self._kind = type(prototype)
@@ -79,10 +88,12 @@ class KeyedObjects:
                 )
         self._cells = tuple(cells)
         self._timers = tuple(timers)
+        self._clock_timers = tuple(clock_timers)
+        self._all_timers = (*timers, *clock_timers)
+        self.schedule = Schedule(ALARMS, 0)
+        self.clock = Schedule(CLOCK_ALARMS, 1)
         self._table = self._empty_table()
         self._objects: list[object] = []
-        self._due: list[tuple[int, int, Any]] = []  # a heap: time, number, object; may name what has changed since
-        self._numbers = 0
         self._horizon = -NEVER
         self._live = 0
 
@@ -108,29 +119,17 @@ class KeyedObjects:
             attributes = vars(owner)
             kept = [cell for cell in self._cells if cell.name in attributes]
             values.append({cell.name: cell.copied(attributes[cell.name]) for cell in kept})
-        if not self._timers:
+        if not self._all_timers:
             return Saved(objects, self._cells, values, (), ())
-        alarms = [[(alarm.at, alarm.setting) for alarm in owner._alarms] for owner in objects]
-        return Saved(objects, self._cells, values, alarms, [owner._scheduled for owner in objects])
+        alarms = [[(alarm.at, alarm.setting, alarm.event) for alarm in _alarms_of(owner)] for owner in objects]
+        return Saved(objects, self._cells, values, alarms, [list(owner._schedules) for owner in objects])
 
-    def schedule(self, owner: Any) -> None:
-        """To be called after an object's alarms may have been set: `due` will find it."""
-        earliest = min(alarm.at for alarm in owner._alarms)
-        if earliest < owner._scheduled:
-            owner._scheduled = earliest
-            self._numbers += 1
-            heapq.heappush(self._due, (earliest, self._numbers, owner))
-
-    def due(self, time: int) -> Iterator[Any]:
-        """The objects with an alarm at or before `time`, each once; their alarms are to be seen to, and cleared."""
-        while self._due and self._due[0][0] <= time:
-            at, _, owner = heapq.heappop(self._due)
-            if at != owner._scheduled:
-                continue  # it was scheduled for an earlier time since, and has been here
-            owner._scheduled = NEVER
-            if any(alarm.at <= time for alarm in owner._alarms):
-                yield owner
-            self.schedule(owner)
+    def reschedule(self, owner: Any) -> None:
+        """To be called after an object's alarms may have been set."""
+        if self._timers:
+            self.schedule.add(owner)
+        if self._clock_timers:
+            self.clock.add(owner)
 
     def forget(self, time: int) -> None:
         """No call will be made for a time before: let go of objects that keep nothing, now and then."""
@@ -145,7 +144,7 @@ class KeyedObjects:
         keys = table.rows.columns[: len(self._keys)]
         objects = self.at(raw_values(table.rows.column(len(self._keys))))
         columns = [_encoded(cell, objects) for cell in self._cells]
-        columns += [encode_alarms([owner._alarms[i] for owner in objects]) for i in range(len(self._timers))]
+        columns += [encode_alarms([getattr(owner, name) for owner in objects]) for name in self._all_timers]
         rows = pa.RecordBatch.from_arrays([*keys, *columns], schema=self._schema())
         return Snapshot(rows, table.offsets, table.meta)
 
@@ -167,11 +166,11 @@ class KeyedObjects:
         columns = rows.columns[n_keys:]
         for cell, column in zip(self._cells, columns, strict=False):
             cell.decode(objects, column)
-        for place, column in enumerate(columns[len(self._cells) :]):
-            decode_alarms([owner._alarms[place] for owner in objects], column, self.moment)
-        if self._timers:
+        for name, column in zip(self._all_timers, columns[len(self._cells) :], strict=True):
+            decode_alarms([getattr(owner, name) for owner in objects], column, self.moment)
+        if self._all_timers:
             for owner in objects:
-                self.schedule(owner)
+                self.reschedule(owner)
 
     def _empty_table(self) -> KeyedTable:
         return KeyedTable(self._keys, pa.schema([(_SLOT, pa.int64())]))
@@ -179,7 +178,7 @@ class KeyedObjects:
     def _schema(self) -> pa.Schema:
         keys = [field.with_name(f"key.{field.name}") for field in self._keys]
         cells = [pa.field(f"cell.{cell.name}", cell.stored) for cell in self._cells]
-        return pa.schema([*keys, *cells, *(pa.field(f"timer.{name}", ALARM_TYPE) for name in self._timers)])
+        return pa.schema([*keys, *cells, *(pa.field(f"timer.{name}", ALARM_TYPE) for name in self._all_timers)])
 
     def _find(self, keys: Sequence[pa.Array], length: int) -> Int64s:
         """The slots of distinct keys; new ones get objects."""
@@ -200,12 +199,16 @@ class KeyedObjects:
             setattr(owner, name, value)
         setattr(owner, MOMENT, self.moment)
         setattr(owner, KEY, key)
-        if self._timers:
-            alarms = [Alarm(self.moment) for _ in self._timers]
-            for name, alarm in zip(self._timers, alarms, strict=True):
-                setattr(owner, name, alarm)
-            setattr(owner, ALARMS, alarms)
-            owner._scheduled = NEVER
+        if self._all_timers:
+            for attribute, names, kind in (
+                (ALARMS, self._timers, Alarm),
+                (CLOCK_ALARMS, self._clock_timers, ClockAlarm),
+            ):
+                alarms = [kind(self.moment) for _ in names]
+                for name, alarm in zip(names, alarms, strict=True):
+                    setattr(owner, name, alarm)
+                setattr(owner, attribute, alarms)
+            setattr(owner, SCHEDULES, [NEVER, NEVER])
         return owner
 
     def _sweep(self) -> None:
@@ -224,11 +227,11 @@ class KeyedObjects:
         self._objects = [objects[i] for i in np.argsort(slots).tolist()]
 
     def _keeps(self) -> Callable[[Any], bool]:
-        cells, horizon, timed = self._cells, self._horizon, bool(self._timers)
+        cells, horizon, timed = self._cells, self._horizon, bool(self._all_timers)
 
         def keeps(owner: Any) -> bool:
             values = vars(owner)
-            if timed and any(alarm.at != NEVER for alarm in owner._alarms):
+            if timed and any(alarm.at != NEVER for alarm in _alarms_of(owner)):
                 return True
             return not all(cell.is_empty(values, horizon) for cell in cells)
 
@@ -236,7 +239,8 @@ class KeyedObjects:
 
     def _check_attributes(self) -> None:
         """What a function sets beside its cells would be lost with the next restore."""
-        known = {MOMENT, KEY, ALARMS, "_scheduled", *(cell.name for cell in self._cells), *self._timers}
+        own = {MOMENT, KEY, ALARMS, CLOCK_ALARMS, SCHEDULES}
+        known = {*own, *(cell.name for cell in self._cells), *self._all_timers}
         for owner in self._objects:
             for name, value in vars(owner).items():
                 if name not in known and (name not in self._shared or self._shared[name] is not value):
@@ -244,6 +248,10 @@ class KeyedObjects:
                         f"{self._kind.__name__} set self.{name}, which is no cell and would not survive a crash",
                         remedy=f"declare it: {name} = sf.cell(...)",
                     )
+
+
+def _alarms_of(owner: Any) -> list[Alarm]:
+    return [*owner._alarms, *owner._clock_alarms]
 
 
 def _encoded(cell: Cell, objects: Sequence[Any]) -> pa.Array:

@@ -6,6 +6,8 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -328,3 +330,41 @@ def test_what_is_left_of_long_windows_does_not_wait_for_the_clock() -> None:
     rows.window(sf.session("1d", time="processing")).agg(n=sf.count()).write("out", out)
     assert sf.run(flow).seconds < 1
     assert out.table()["n"].to_pylist() == [2]
+
+
+class Beat(NamedTuple):
+    number: int
+
+
+class Beats(sf.KeyedFunction):
+    """Three beats after the first row, twenty milliseconds apart."""
+
+    number = sf.cell(int, default=0)
+    beat = sf.timer("processing")
+
+    def on_row(self) -> None:
+        if not self.number and self.beat.time is None:
+            self.beat.set(timedelta(milliseconds=20))
+
+    def on_beat(self) -> Beat:
+        self.number += 1
+        if self.number < 3:
+            self.beat.set(timedelta(milliseconds=20))
+        return Beat(self.number)
+
+
+def test_timers_by_processing_time_go_off_while_no_row_comes() -> None:
+    seen: list[int] = []
+
+    def noted(rows: pa.RecordBatch) -> pa.RecordBatch:
+        seen.extend([SystemClock().monotonic()] * rows.num_rows)
+        return rows
+
+    flow = sf.Flow("beats")
+    rows = flow.read("rows", datagen.Source({"n": datagen.sequence()}, rows=2, rate=2))
+    beats = rows.key_by(one=sf.lit(1)).process(Beats(), ordered=False)
+    beats.map_batches(noted, schema=beats.schema).write("out", memory.Sink())
+    started = SystemClock().monotonic()
+    sf.run(flow)
+    assert [moment - started < 400_000 for moment in seen] == [True, True, True]
+    assert seen[2] - seen[0] >= 40_000

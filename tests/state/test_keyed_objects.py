@@ -73,7 +73,7 @@ def of(kept: KeyedObjects, *keys: str | None) -> list[Any]:
 def gone_off(kept: KeyedObjects, time: int) -> list[tuple[Any, ...]]:
     """The keys that are due; their alarms are cleared, as the operator does."""
     found = []
-    for owner in kept.due(time):
+    for owner in kept.schedule.due(time):
         found.append(owner._key)
         owner.alarm.clear()
     return found
@@ -171,7 +171,7 @@ def test_alarms_are_due_once_and_at_the_time_that_they_have_then() -> None:
     for owner, times in ((a, [9, 5]), (b, [5, 9]), (c, [5])):
         for time in times:
             owner.alarm.set(time)
-            kept.schedule(owner)
+            kept.reschedule(owner)
     c.alarm.clear()
     assert gone_off(kept, 7) == [("a",)]
     assert gone_off(kept, 8) == []

@@ -28,7 +28,8 @@ __all__ = [
 class KeyedCalls:
     """`prototype`: the object that the user made; the functions are those of its class, called with an object per key.
 
-    `timers`: the name of each and the function that runs when it goes off, whose parameters are keys, or `_time`.
+    `timers`: the name of each and the function that runs when it goes off, whose parameters are keys, or `_time`; so
+    are `clock_timers`, which go by processing time.
     `state`: name and type of each cell and timer. All functions give `record`, or nothing.
     """
 
@@ -38,6 +39,7 @@ class KeyedCalls:
     record: Record
     state: pa.Schema
     cells: tuple[Cell, ...] = field(compare=False)
+    clock_timers: tuple[tuple[str, RowFunction], ...] = ()
 
     @property
     def name(self) -> str:
