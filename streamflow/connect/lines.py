@@ -134,6 +134,12 @@ class _Blocks:
         self._line = block.line + record.count(b"\n")
         return record
 
+    def put_back(self, record: bytes) -> None:
+        """Undo `first_record`."""
+        self._carry = record + self._carry
+        self._byte -= len(record)
+        self._line -= record.count(b"\n")
+
     def next(self) -> _Block | None:
         content, ends = self._carry, 0
         while not ends:
@@ -204,6 +210,8 @@ class LineRows:
         self._stream = stream
         self._decoder = decoder
         self._blocks = _Blocks(stream, decoder.quote)
+        self._unfit: str | None = None
+        """Why no record of the file can be decoded, where its header does not fit."""
         if decoder.header:
             self._read_header()
         if start["byte"]:
@@ -258,11 +266,18 @@ class LineRows:
         try:
             self._decoder.on_header(record)
         except ValueError as error:
-            raise DataError(f"{self._name}:1: {error}", remedy="correct the file's header or the schema") from error
+            if not record:
+                raise DataError(
+                    f"{self._name} is empty: it has no header", remedy="leave it out of the path"
+                ) from error
+            self._unfit = str(error)
+            self._blocks.put_back(record)
 
     def _decoded(self, block: _Block) -> list[Piece]:
         """The block's rows, at once if they all decode."""
         try:
+            if self._unfit is not None:
+                raise ValueError(self._unfit)
             batch = self._decoder.decode(block.content)
         except ValueError:
             return _joined(self._apart(block))
@@ -277,6 +292,8 @@ class LineRows:
         def part(first: int, last: int) -> Iterator[Piece]:
             content = block.content[borders[first] : borders[last]]
             try:
+                if self._unfit is not None:
+                    raise ValueError(self._unfit)
                 batch = self._decoder.decode(content)
             except ValueError as error:
                 if last - first > 1:

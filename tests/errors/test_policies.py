@@ -334,6 +334,27 @@ def test_a_changelog_behind_a_step_that_rejects_ends_as_its_good_rows_do() -> No
         assert all(json.loads(letter["payload"])["total"] % 2 for letter in results["dead"].to_pylist())
 
 
+def test_all_records_of_a_file_with_another_header_are_dead_letters(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_bytes(b'\xef\xbb\xbfm,s\n1,a\n2,"b\n"\n')
+    (tmp_path / "2.csv").write_bytes(b"n,s\n3,c\n")
+
+    def flow(policy: Any) -> sf.Flow:
+        flow = sf.Flow("f")
+        source = csv.Source(tmp_path, pa.schema({"n": pa.int64(), "s": pa.string()}))
+        flow.read("rows", source, on_error=policy).write("out", memory.Sink())
+        if policy == "dead_letter":
+            flow.dead_letters().write("dead", memory.Sink())
+        return flow
+
+    with pytest.raises(DataError, match=r"1\.csv:1: no column 'n' in the header \['m', 's'\]"):
+        sf.testing.run(flow("fail"))
+    for seed in range(4):
+        results = sf.testing.run(flow("dead_letter"), seed=seed, workers=2, crashes=2)
+        assert results["out"].to_pylist() == [{"n": 3, "s": "c"}]
+        dead = sorted((row["position"][-7:], row["payload"]) for row in results["dead"].to_pylist())
+        assert dead == [("1.csv:1", b"m,s"), ("1.csv:2", b"1,a"), ("1.csv:3", b'2,"b\n"')]
+
+
 # -- sinks
 
 
