@@ -245,7 +245,7 @@ class Firing:
 
 def has_late_rows(window: Window | Final | None) -> TypeGuard[Window]:
     """Whether the window has an end that rows can be too late for."""
-    return not (window is None or isinstance(window, Final | Global | Count | Assigned | ProcessingTime))
+    return not (window is None or isinstance(window, Final | Global | Count | ProcessingTime))
 
 
 def firing(allowed: int, lateness: int, trigger: Trigger | None) -> Firing:

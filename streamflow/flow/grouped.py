@@ -61,8 +61,9 @@ class KeyedStream:
         time="processing")`, go by the clock, and what they give has no event time.
 
         `allowed_lateness`: how long after its end, in event time, a window still takes rows. Each of them refines its
-        result, which makes the results a changelog. `trigger`: when else a window fires, see `sf.trigger`. Both are for
-        `agg` over windows other than sessions.
+        result, which makes the results a changelog, whose key are the keys and the window's bounds: a session that
+        grows or merges with another after it fired is deleted, and inserted with its new bounds. `trigger`: when else a
+        window fires, see `sf.trigger`.
 
         >>> rides.key_by("city").window(sf.sliding("1h", every="5m")).agg(rides=sf.count()).schema
         city: string
@@ -303,14 +304,7 @@ def _firing(window: Window, allowed_lateness: Duration | None, trigger: Trigger 
         return firing
     allowed = 0 if allowed_lateness is None else not_negative("allowed_lateness", allowed_lateness)
     upstream = rows._node.type.lateness
-    firing = checked.firing(allowed, max(allowed, upstream), trigger)
-    if isinstance(window, Session | Assigned) and firing.refines:
-        what = "sessions" if isinstance(window, Session) else "windows of your own"
-        remedy = "leave allowed_lateness= and trigger= out; let the watermark wait longer instead"
-        if not allowed and upstream:
-            remedy = "the windows upstream send late results: let their watermark wait longer instead"
-        raise UserError(f"{what} that fire more than once are not in this version", remedy=remedy)
-    return firing
+    return checked.firing(allowed, max(allowed, upstream), trigger)
 
 
 def aggregate(

@@ -137,9 +137,9 @@ def trigger(*, early: int | None = None, late: int = 1, accumulate: bool = True)
 
     `accumulate=True`: each result replaces the one before, so that the results are a changelog; rows that are processed
     together, a batch at most, count as one firing. `accumulate=False`: each result is of the rows since the last one,
-    and of exactly so many if the trigger fired; the results are append-only, and several may be of one window. Rows
-    after the end are those that `allowed_lateness=` lets in. Whatever is left is sent on time, and when the window is
-    dropped.
+    and of exactly so many if the trigger fired (of a session: at least so many); the results are append-only, and
+    several may be of one window. Rows after the end are those that `allowed_lateness=` lets in. Whatever is left is
+    sent on time, and when the window is dropped.
 
     >>> trigger(early=1000, accumulate=False)
     Trigger(early=1000, late=1, accumulate=False)

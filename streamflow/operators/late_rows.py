@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.sessions import row_ends
-from streamflow.kernels.windows import Slices, dropped_before, pairs
+from streamflow.kernels.windows import FinalBound, Slices, dropped_before, pairs
 from streamflow.operators.base import Output
-from streamflow.operators.events import RESERVED, TIME, Batch, Watermark
+from streamflow.operators.events import TIME, Batch, Watermark
 from streamflow.operators.firing import WINDOW_FIELDS, calendar_state, times_of
 from streamflow.state.container import Container
 from streamflow.state.progress import Progress
@@ -36,27 +36,37 @@ class PassOn:
 
 
 class LateRows:
-    """A row for each (row, window) pair that is late: the visible columns, `window_start`, `window_end`; no event time.
+    """A row for each (row, window) pair that is late: `columns`, which end with `window_start` and `window_end`.
 
     A pair is late iff the window's end + `lateness` is at or before the watermark when the row arrives (rule 6), the
     watermark of its key group where that is higher after a restore. `window`: slices, or a session's gap: a row's own
-    window is then [t, t + gap). In the same task and behind the same edge as the step that leaves these rows out, it
-    sees what that sees, so that each pair is in exactly one of the two.
+    window is then [t, t + gap); with a `FinalBound` rows carry the window that they are in. In the same task and behind
+    the same edge as the step that leaves these rows out, it sees what that sees, so that each pair is in exactly one of
+    the two. Results have no event time.
 
     State: the watermark per key group.
     """
 
     late = 0
 
-    def __init__(self, keys: tuple[str, ...], window: Slices | int, lateness: int, schema: pa.Schema) -> None:
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        window: Slices | int,
+        lateness: int,
+        schema: pa.Schema,
+        columns: Sequence[str],
+    ) -> None:
         self._window = window
         self._lateness = lateness
         self._keys = [schema.get_field_index(key) for key in keys]
-        self._time = schema.get_field_index(TIME)
+        carried = isinstance(window, FinalBound)
+        self._time = schema.get_field_index(window.column if isinstance(window, FinalBound) else TIME)
         self._progress = Progress()
-        visible = [field for field in schema if field.name not in RESERVED]
-        self._visible = [schema.get_field_index(field.name) for field in visible]
-        self.output_schema = pa.schema([*visible, *WINDOW_FIELDS])
+        self._visible = [schema.get_field_index(name) for name in (columns if carried else columns[:-2])]
+        self._computed = not carried
+        visible = [schema.field(place) for place in self._visible]
+        self.output_schema = pa.schema([*visible, *(() if carried else WINDOW_FIELDS)])
 
     def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
         times = raw_values(batch.column(self._time))
@@ -70,7 +80,7 @@ class LateRows:
         if len(late):
             rows = pa.array(late if places is None else places[late])
             columns = [batch.column(index).take(rows) for index in self._visible]
-            bounds = [times_of(starts[late]), times_of(ends[late])]
+            bounds = [times_of(starts[late]), times_of(ends[late])] if self._computed else []
             yield pa.RecordBatch.from_arrays([*columns, *bounds], schema=self.output_schema)
 
     def on_watermark(self, watermark: Watermark) -> Iterable[Output]:

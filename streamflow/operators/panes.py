@@ -14,7 +14,7 @@ from streamflow.kernels.aggregate import AggregateSpec, merge, partial_fields, p
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.grouping import Groups, group
-from streamflow.kernels.windows import EndlessSlices, Slices
+from streamflow.kernels.windows import EndlessSlices, FinalBound, Slices
 from streamflow.operators.base import Output
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import (
@@ -72,7 +72,8 @@ class _Columns:
     ) -> None:
         self._window = window
         self._ends = not isinstance(window, EndlessSlices)
-        bounds = WINDOW_FIELDS if self._ends else ()
+        self._bounds = self._ends and not isinstance(window, FinalBound)  # else they are among the keys
+        bounds = WINDOW_FIELDS if self._bounds else ()
         results = [pa.field(spec.name, result_of(spec)) for spec in aggregates]
         time = [pa.field(TIME, TIME_TYPE)] if self._ends else []
         self.schema = pa.schema([*keys, *bounds, *results, *time, *hidden])
@@ -81,13 +82,13 @@ class _Columns:
         if not self._ends:
             return pa.RecordBatch.from_arrays([*keys, *results, *hidden], schema=self.schema)
         ends = self._window.ends(windows)
-        bounds = [times_of(self._window.starts(ends)), times_of(ends)]
+        bounds = [times_of(self._window.starts(ends)), times_of(ends)] if self._bounds else []
         return pa.RecordBatch.from_arrays([*keys, *bounds, *results, times_of(ends - 1), *hidden], schema=self.schema)
 
     def rejected(self, table: WindowTable, slots: Slots, errors: tuple[DataError, ...]) -> Rejected:
         """What is to be seen of results that cannot be made: keys and the window's bounds."""
         columns = [*table.keys(slots)]
-        if self._ends:
+        if self._bounds:
             ends = self._window.ends(table.windows(slots))
             columns += [times_of(self._window.starts(ends)), times_of(ends)]
         return Rejected(pa.RecordBatch.from_arrays(columns, names=self.schema.names[: len(columns)]), errors)

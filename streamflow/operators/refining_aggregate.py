@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
-from streamflow.kernels.windows import EndlessSlices, Slices, dropped_before, pairs
+from streamflow.kernels.windows import EndlessSlices, FinalBound, Slices, dropped_before, pairs
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import calendar_state
@@ -25,6 +25,8 @@ class RefiningAggregate:
     A window fires for a key with every `early` rows before its end (None: not at all), when the watermark reaches its
     end, and with every `late` rows after it; what is left when it is dropped, `lateness` after its end, is sent then.
     `accumulate`: see `streamflow.operators.panes`.
+
+    With a `FinalBound` rows carry their window: its bounds are among the keys, and come out with these.
 
     A (row, window) pair is late, counted and left out iff the window's end + `lateness` is at or before the watermark
     when the row arrives (rule 6). Results of late rows lie up to `lateness` below the watermark.
@@ -50,7 +52,7 @@ class RefiningAggregate:
         self._early = early
         self._limits = np.array([NEVER if early is None else early, late])
         self._values = list(dict.fromkeys(name for spec in aggregates for name in spec.columns))
-        position = [] if isinstance(window, EndlessSlices) else [TIME]
+        position = [] if isinstance(window, EndlessSlices) else [_position(window)]
         used = [*keys, *self._values, *position] or schema.names[:1]
         self._indices = [schema.get_field_index(name) for name in used]
         self._key_count = len(keys)
@@ -156,6 +158,11 @@ class RefiningAggregate:
     def _next(self, window: int, time: int) -> int:
         end = self._window.window_bounds(window)[1]
         return end if end > time else min(end + self.lateness, MAX_TIME)
+
+
+def _position(window: Slices) -> str:
+    """The column that says which windows a row is in."""
+    return window.column if isinstance(window, FinalBound) else TIME
 
 
 def _dropped(time: int, lateness: int) -> int:

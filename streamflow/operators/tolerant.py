@@ -17,6 +17,7 @@ from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.events import CHANGE, INSERT, UPDATE_AFTER, Batch, Watermark
 from streamflow.operators.firing import partials
 from streamflow.operators.refining_aggregate import RefiningAggregate
+from streamflow.operators.refining_session import RefiningSessions
 from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.salvage import salvage
 from streamflow.operators.session import SessionAggregate
@@ -25,7 +26,7 @@ from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
 from streamflow.state.container import Container
 
 _BY_ROW = (Stateless, SetEventTime, AssignWindows, RunningAggregate)
-_OF_WINDOWS = (WindowAggregate, WindowPartial, SessionAggregate, RefiningAggregate, CountAggregate)
+_OF_WINDOWS = (WindowAggregate, WindowPartial, SessionAggregate, RefiningAggregate, RefiningSessions, CountAggregate)
 
 
 def tolerant(operator: Operator) -> Operator:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, TypedDict, cast
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from streamflow.operators.events import ORDER, TIME
 from streamflow.operators.late_rows import LateRows
 from streamflow.operators.processing_time import EVENT_TIME, ByProcessingTime, Windows, stamped_schema
 from streamflow.operators.refining_aggregate import RefiningAggregate
+from streamflow.operators.refining_session import RefiningSessions
 from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.session import SessionAggregate
 from streamflow.operators.top import SessionTop, Stage, WindowTop
@@ -56,6 +57,13 @@ class Parts:
     behind: Made
 
 
+class _FiringOptions(TypedDict):
+    lateness: int
+    early: int | None
+    late: int
+    accumulate: bool
+
+
 Sliced: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar"
 """The windows that are made of slices."""
 
@@ -71,6 +79,8 @@ def aggregate(node: Aggregate) -> Made:
 
 
 def _aggregate(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, ...]) -> Made:
+    if node.lateness or node.trigger is not None or isinstance(node.window, Global):
+        return _refining(node, schema, specs)
     keys = node.keys
     match node.window:
         case None:
@@ -87,15 +97,28 @@ def _aggregate(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, .
             raise EngineError("the rule assigned_windows leaves none", step=node.name, location=node.location)
         case ProcessingTime():
             raise EngineError("time by the clock, twice", step=node.name, location=node.location)
-        case window if node.lateness or node.trigger is not None or isinstance(window, Global):
-            trigger = node.trigger or Trigger(accumulate=not isinstance(window, Global))
-            make = partial(_refining_aggregate, keys, window, node.lateness, trigger, specs, schema)
-            label = f"{_what(node)} in {_any_window_text(window)}{_lateness(node.lateness)}"
-            return label + trigger_text(trigger, node.lateness), make
         case window:
-            assert not isinstance(window, Global), "it is in the case above"
+            assert not isinstance(window, Global), "it is refined"
             label = f"{_what(node)} in {_window_text(window)}"
             return label, partial(_window_aggregate, keys, window, specs, schema, "rows")
+
+
+def _refining(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, ...]) -> Made:
+    """Windows that fire more than once."""
+    trigger = node.trigger or Trigger(accumulate=not isinstance(node.window, Global))
+    text = _lateness(node.lateness) + trigger_text(trigger, node.lateness)
+    firing = _FiringOptions(
+        lateness=node.lateness, early=trigger.early, late=trigger.late, accumulate=trigger.accumulate
+    )
+    match node.window:
+        case Session(gap):
+            make: Callable[[], Operator] = partial(RefiningSessions, node.keys, gap, specs, schema, **firing)
+            return f"session {_what(node)}, gap {duration(gap)}{text}", make
+        case None | Count() | Assigned() | ProcessingTime():
+            raise EngineError("these windows fire once", step=node.name, location=node.location)
+        case window:
+            text = f" in {_any_window_text(window)}{text}"
+    return _what(node) + text, partial(_refining_aggregate, node.keys, node.window, specs, schema, firing)
 
 
 def split_aggregate(node: Aggregate) -> Parts | None:
@@ -152,8 +175,9 @@ def _clocked(make: Callable[[], Operator], schema: pa.Schema) -> ByProcessingTim
 def late_rows(node: Late) -> Made:
     """The rows that are late for windows, beside what computes these."""
     window, schema = node.window, physical_schema(node.input.type)
+    assert not isinstance(window, Global | Count | Assigned | ProcessingTime), "no row is late for it"
     label = f"rows late for {_any_window_text(window)}{_lateness(node.lateness)}"
-    return label, partial(_late_rows, node.keys, window, node.lateness, schema)
+    return label, partial(_late_rows, node.keys, window, node.lateness, schema, node.type.schema.names)
 
 
 def _what(node: Aggregate) -> str:
@@ -231,28 +255,19 @@ def _window_aggregate(
 
 def _refining_aggregate(
     keys: tuple[str, ...],
-    window: Sliced | Global,
-    lateness: int,
-    trigger: Trigger,
+    window: Sliced | Global | Final,
     specs: tuple[AggregateSpec, ...],
     schema: pa.Schema,
+    firing: _FiringOptions,
 ) -> RefiningAggregate:
-    slices = EndlessSlices() if isinstance(window, Global) else _slices(window)
-    return RefiningAggregate(
-        keys,
-        slices,
-        specs,
-        schema,
-        lateness=lateness,
-        early=trigger.early,
-        late=trigger.late,
-        accumulate=trigger.accumulate,
-    )
+    return RefiningAggregate(keys, _any_slices(window), specs, schema, **firing)
 
 
-def _late_rows(keys: tuple[str, ...], window: Window, lateness: int, schema: pa.Schema) -> LateRows:
-    assert not isinstance(window, Global | Count | Assigned | ProcessingTime), "no row is late for it"
-    return LateRows(keys, window.gap if isinstance(window, Session) else _slices(window), lateness, schema)
+def _late_rows(
+    keys: tuple[str, ...], window: Sliced | Session | Final, lateness: int, schema: pa.Schema, columns: Sequence[str]
+) -> LateRows:
+    judged = window.gap if isinstance(window, Session) else _any_slices(window)
+    return LateRows(keys, judged, lateness, schema, columns)
 
 
 def _window_top(
@@ -263,8 +278,17 @@ def _window_top(
     schema: pa.Schema,
     stage: Stage,
 ) -> WindowTop:
-    slices = FinalBound(window.column, window.length) if isinstance(window, Final) else _slices(window)
-    return WindowTop(keys, slices, n, by, schema, stage)
+    return WindowTop(keys, _any_slices(window), n, by, schema, stage)
+
+
+def _any_slices(window: Sliced | Global | Final) -> Slices:
+    match window:
+        case Global():
+            return EndlessSlices()
+        case Final(column, length):
+            return FinalBound(column, length)
+        case sliced:
+            return _slices(sliced)
 
 
 def _slices(window: Sliced) -> Slices:
@@ -279,8 +303,10 @@ def _slices(window: Sliced) -> Slices:
             return SlidingSlices(size, every, offset)
 
 
-def _any_window_text(window: Window) -> str:
+def _any_window_text(window: Window | Final) -> str:
     match window:
+        case Final(column):
+            return f"windows until {column}"
         case Session(gap):
             return f"sessions, gap {duration(gap)}"
         case Assigned(assigner):

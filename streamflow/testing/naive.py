@@ -122,3 +122,94 @@ class Windows:
 
     def _has_passed(self, time: int) -> bool:
         return self._watermark is not None and time <= self._watermark
+
+
+@dataclass(slots=True)
+class _Session:
+    """Of one key. `standing`: the bounds of the results that were sent of it, or of parts of it, and stand."""
+
+    bounds: Bounds
+    sent: list[int]
+    unsent: list[int]
+    standing: list[Bounds]
+
+
+@dataclass
+class Sessions:
+    """The sessions of a step: of rows less than `gap` apart. Otherwise as `Windows`.
+
+    Accumulating, `results` are those that stand: a session that fires takes the place of what was sent of its parts,
+    and does so before it is too late for one of these. Discarding, they are in `panes`.
+
+    >>> visits = Sessions(gap=10, lateness=20)
+    >>> visits.run([Row("a", 0, 1), Row("a", 15, 2), Watermark(25)])
+    >>> list(visits.results)
+    [('a', (0, 10)), ('a', (15, 25))]
+    >>> visits.run([Row("a", 8, 3)])
+    >>> visits.results
+    {('a', (0, 25)): (1, 2, 3)}
+    """
+
+    gap: int
+    lateness: int = 0
+    early: int | None = None
+    late: int = 1
+    accumulate: bool = True
+    results: dict[tuple[Hashable, Bounds], tuple[int, ...]] = field(default_factory=dict)
+    panes: list[Pane] = field(default_factory=list)
+    late_rows: list[LateRow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._watermark: int | None = None
+        self._open: dict[Hashable, list[_Session]] = defaultdict(list)
+
+    def run(self, events: Iterable[Row | Watermark]) -> None:
+        """Take these in."""
+        for event in events:
+            match event:
+                case Row():
+                    self._on_row(event)
+                case Watermark(time):
+                    self._on_watermark(time)
+
+    def _on_row(self, row: Row) -> None:
+        start, end = row.time, row.time + self.gap
+        if self._has_passed(end + self.lateness):
+            self.late_rows.append(LateRow(row, (start, end)))
+            return
+        touched = [other for other in self._open[row.key] if other.bounds[0] < end and start < other.bounds[1]]
+        self._open[row.key] = [other for other in self._open[row.key] if other not in touched]
+        start = min([start, *(other.bounds[0] for other in touched)])
+        end = max([end, *(other.bounds[1] for other in touched)])
+        sent = [value for other in touched for value in other.sent]
+        unsent = [*(value for other in touched for value in other.unsent), row.value]
+        session = _Session((start, end), sent, unsent, [bounds for other in touched for bounds in other.standing])
+        self._open[row.key].append(session)
+        limit = self.late if self._has_passed(end) else self.early
+        if limit is not None and len(unsent) >= limit:
+            self._fire(row.key, session)
+
+    def _on_watermark(self, time: int) -> None:
+        for key, sessions in self._open.items():
+            for session in sessions:
+                end = session.bounds[1]
+                on_time = end <= time and not self._has_passed(end)
+                last_chance = any(bounds[1] + self.lateness <= time for bounds in session.standing)
+                if on_time or last_chance or end + self.lateness <= time:
+                    self._fire(key, session)
+            self._open[key] = [session for session in sessions if session.bounds[1] + self.lateness > time]
+        self._watermark = time
+
+    def _fire(self, key: Hashable, session: _Session) -> None:
+        """Nothing is sent twice: without new values, and under the same bounds, nothing is new."""
+        if self.accumulate:
+            for bounds in session.standing:
+                del self.results[key, bounds]
+            self.results[key, session.bounds] = (*session.sent, *session.unsent)
+            session.standing = [session.bounds]
+        elif session.unsent:
+            self.panes.append(Pane(key, session.bounds, tuple(session.unsent)))
+        session.sent, session.unsent = [*session.sent, *session.unsent], []
+
+    def _has_passed(self, time: int) -> bool:
+        return self._watermark is not None and time <= self._watermark

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from streamflow_connectors import memory
@@ -18,6 +21,7 @@ from streamflow.plan.logical.windows import Final, Global, Trigger
 
 SCHEMA = pa.schema({"at": pa.timestamp("us", "UTC"), "city": pa.string(), "fare": pa.float64()})
 SECOND = 1_000_000
+Times: TypeAlias = "npt.NDArray[np.int64]"
 
 
 @pytest.fixture
@@ -28,6 +32,15 @@ def flow() -> sf.Flow:
 @pytest.fixture
 def rides(flow: sf.Flow) -> sf.Stream:
     return flow.read("rides", memory.Source(SCHEMA.empty_table()), event_time="at")
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Windows of half a second."""
+
+    def assign(self, times: Times) -> tuple[Times, Times]:
+        starts = times // (SECOND // 2) * (SECOND // 2)
+        return starts, starts + SECOND // 2
 
 
 class Total(NamedTuple):
@@ -143,7 +156,6 @@ def test_late_rows_can_be_all_that_is_read(flow: sf.Flow, rides: sf.Stream) -> N
 
 
 REFUSED: dict[str, tuple[Callable[[sf.Stream], object], str]] = {
-    "a session that refines": (lambda rides: rides.window(sf.session("1m"), allowed_lateness="1s"), "sessions that"),
     "a top that refines": (
         lambda rides: rides.window(sf.tumbling("1m"), allowed_lateness="1s").top(1, by="fare"),
         "top of windows that fire more than once",
@@ -175,11 +187,27 @@ def test_what_is_not_there_is_refused(what: str, rides: sf.Stream) -> None:
         build(rides)
 
 
-def test_a_session_behind_late_results_is_refused_with_the_reason(rides: sf.Stream) -> None:
+def test_a_session_behind_late_results_takes_them(rides: sf.Stream) -> None:
     panes = by_city(rides, allowed_lateness="5s", trigger=sf.trigger(accumulate=False))
-    with pytest.raises(UserError) as error:
-        panes.window(sf.session("1m"))
-    assert "upstream" in str(error.value.remedy)
+    sessions = panes.window(sf.session("1m")).agg(n=sf.count())._node
+    assert isinstance(sessions, Aggregate)
+    assert sessions.lateness == 5 * SECOND
+    assert sessions.type.changelog == ("window_start", "window_end")
+
+
+def test_sessions_and_windows_of_ones_own_have_late_rows(rides: sf.Stream) -> None:
+    for window in (sf.session("1m"), Halves()):
+        late = rides.window(window, allowed_lateness="5s").agg(n=sf.count()).late()
+        assert late.schema.names == ["at", "city", "fare", "window_start", "window_end"]
+
+
+def test_late_rows_have_no_event_time_until_they_are_given_one(rides: sf.Stream) -> None:
+    late = by_city(rides).late()
+    with pytest.raises(UserError, match="needs event time") as error:
+        late.window(sf.tumbling("1h"))
+    assert "with_event_time" in str(error.value.remedy)
+    again = late.with_event_time("at", watermark=sf.bounded_out_of_orderness("1d")).drop("window_start", "window_end")
+    assert again.window(sf.tumbling("1d")).agg(n=sf.count())._node.type.event_time
 
 
 def test_late_rows_need_the_names_of_the_bounds(rides: sf.Stream) -> None:

@@ -126,11 +126,7 @@ def test_an_assigner_that_is_wrong_is_told_so(found: tuple[Any, ...], message: s
         list(operator.on_batch(0, pa.record_batch({"_time": pa.array([5], TIME_TYPE)})))
 
 
-def test_what_windows_of_the_users_own_cannot_do_is_refused() -> None:
+def test_a_class_is_no_window() -> None:
     rows = sf.Flow("own").read("rows", memory.Source(SCHEMA.empty_table()), event_time="t")
-    with pytest.raises(UserError, match="windows of your own that fire more than once"):
-        rows.window(Shifts(), allowed_lateness="1s")
-    with pytest.raises(UserError, match="can be late for"):
-        rows.window(Shifts()).agg(n=sf.count()).late()
     with pytest.raises(UserError, match="is not a window"):
         rows.window(Shifts)  # type: ignore[arg-type]

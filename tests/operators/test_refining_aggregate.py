@@ -21,6 +21,7 @@ from streamflow.operators.refining_aggregate import RefiningAggregate
 from streamflow.testing import final, naive
 
 GROUPS = 16
+LATE = ("k", "v", "window_start", "window_end")
 SCHEMA = pa.schema({"k": pa.string(), "v": pa.int64(), "_time": TIME_TYPE})
 AGGREGATES = (
     AggregateSpec("count", None, None, "rows"),
@@ -46,7 +47,7 @@ class Workers:
     def __init__(self, window: Slices, keys: tuple[str, ...], count: int, **firing: Any) -> None:
         self.count = count
         self.refining = [RefiningAggregate(keys, window, AGGREGATES, SCHEMA, **firing) for _ in range(count)]
-        self.late = [LateRows(keys, window, firing["lateness"], SCHEMA) for _ in range(count)]
+        self.late = [LateRows(keys, window, firing["lateness"], SCHEMA, LATE) for _ in range(count)]
         self.results: list[pa.RecordBatch] = []
         self.late_rows: list[pa.RecordBatch] = []
         self._keys = keys

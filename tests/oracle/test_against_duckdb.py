@@ -476,7 +476,6 @@ def sliding_that_fires_early(rows: sf.Stream) -> sf.Stream:
     f"""
     SELECT s, {BOUNDS_SQL}, count(*) AS rows, sum(v)::BIGINT AS total FROM ({cumulative(3 * S4, S3)})
     GROUP BY ALL""",
-    changelog=True,
 )
 def panes_of_cumulative_windows(rows: sf.Stream) -> sf.Stream:
     trigger = sf.trigger(early=3, accumulate=False)

@@ -195,7 +195,8 @@ class Late(LogicalNode):
 
     input: Node
     keys: tuple[str, ...]
-    window: Window
+    window: Window | Final
+    """`Final`: rows carry the window that they are in. Set by a rule, never by the API."""
     lateness: int
 
 

@@ -16,8 +16,8 @@ from streamflow.plan.rules.validate import validate
 
 RULES: tuple[Callable[[Graph], Graph], ...] = (
     time_per_split,
-    late_beside_results,
     assigned_windows,
+    late_beside_results,
     plain_aggregates,
     push_filters,
     push_projection,

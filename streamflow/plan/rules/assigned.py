@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from streamflow.operators.events import TIME_TYPE
 from streamflow.operators.firing import WINDOW_END, WINDOW_START
-from streamflow.plan.logical.nodes import Aggregate, Assign, Node, StreamType, Top
+from streamflow.plan.logical.nodes import Aggregate, Assign, Late, Node, StreamType, Top
 from streamflow.plan.logical.windows import Assigned, Final
 from streamflow.plan.rewrite import Graph, rewrite
 
@@ -23,12 +23,17 @@ def assigned_windows(graph: Graph) -> Graph:
     def change(_: Node, node: Node) -> Node:
         match node:
             case Aggregate(window=Assigned()) | Top(window=Assigned()):
-                keys = (*node.keys, WINDOW_START, WINDOW_END)
-                return replace(node, input=_assign(node), keys=keys, window=Final(WINDOW_END, 0))
+                return replace(node, input=_assign(node), keys=_keys(node), window=Final(WINDOW_END, 0))
+            case Late(window=Assigned()):
+                return replace(node, keys=_keys(node), window=Final(WINDOW_END, 0))
             case _:
                 return node
 
     return rewrite(graph, change)
+
+
+def _keys(node: Aggregate | Top | Late) -> tuple[str, ...]:
+    return (*node.keys, WINDOW_START, WINDOW_END)
 
 
 def _assign(node: Aggregate | Top) -> Assign:
