@@ -82,7 +82,7 @@ class RunningAggregate:
         try:
             before, after, kept = self._with_rows(batch, groups, slots[known], known)
         except DataError:
-            self._table.forget_last(groups.count - len(known))
+            self._table.forget_new(slots[new])
             raise
         for name, part in kept:
             self._table.put(name, slots, part)

@@ -104,11 +104,16 @@ class KeyedTable:
             self._heat[slots] = heat + (heat < _HOTTEST)
         return slots, new
 
-    def forget_last(self, count: int) -> None:
-        """Undo the last `lookup_or_insert`, which made so many new keys."""
-        self._count -= count
-        if count:
-            self._places[self._places >= self._count] = -1
+    def forget_new(self, slots: Slots) -> None:
+        """Undo the last `lookup_or_insert`, whose new slots were these."""
+        if not len(slots):
+            return
+        rest = self._count - len(slots)
+        if int(slots.min()) < rest:  # keys that had been frozen came back among them
+            self._keep(np.setdiff1d(np.arange(self._count), slots))
+        else:
+            self._count = rest
+            self._places[self._places >= rest] = -1
 
     def put(self, name: str, slots: Slots, values: pa.Array) -> None:
         """Set a value column at distinct slots."""

@@ -191,3 +191,19 @@ def test_state_of_another_shape_or_hash_is_refused() -> None:
 def test_a_nested_key_is_refused() -> None:
     with pytest.raises(ValueError, match="column 'a' of type list<item: int64> cannot be a key"):
         KeyedTable(pa.schema({"a": pa.list_(pa.int64())}), VALUES)
+
+
+def test_new_keys_are_forgotten_also_where_they_do_not_stand_last() -> None:
+    for forgotten in (["c", "d"], ["b", "d"], []):
+        table = KeyedTable(pa.schema({"k": pa.string()}), pa.schema({"n": pa.int64()}))
+        slots, _ = table.lookup_or_insert([pa.array(["a", "b"])], 2)
+        table.put("n", slots, pa.array([1, 2]))
+        slots, _ = table.lookup_or_insert([pa.array(["c", "d"])], 2)
+        table.put("n", slots, pa.array([3, 4]))
+        slots, _ = table.lookup_or_insert([pa.array(forgotten, pa.string())], len(forgotten))
+        table.forget_new(slots)
+        kept = [key for key in "abcd" if key not in forgotten]
+        slots, new = table.lookup_or_insert([pa.array(kept)], len(kept))
+        assert not new.any()
+        assert table.get("n", slots).to_pylist() == ["abcd".index(key) + 1 for key in kept]
+        assert table.lookup_or_insert([pa.array(forgotten, pa.string())], len(forgotten))[1].all()
