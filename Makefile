@@ -14,8 +14,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WORKERS ?= auto
+PEERS := .venv-peers
 
-.PHONY: help demo test integration check docs bench lock clean
+.PHONY: help demo test integration check docs bench peers lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,13 +48,21 @@ docs: $(READY)  ## Run every example in the docs and follow every link between t
 bench: $(READY)  ## Benchmarks beside DuckDB and pyarrow: a table, and JSON in benchmarks/results/
 	@$(BIN)/python -m benchmarks
 
+peers: $(READY) $(PEERS)/.ready  ## Functions a row at a time beside Bytewax, in an environment of its own
+	@STREAMFLOW_BYTEWAX=$(PEERS)/bin/python $(BIN)/python -m benchmarks.peers
+
 lock: $(READY)  ## Resolve requirements/*.in again into hashed requirements/*.txt
-	@for set in core data beam; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \
+	@for set in core data beam peers; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate $$([ $$set = data ] && echo --no-deps) \
 	  --output-file requirements/$$set.txt requirements/$$set.in; done
 
 clean:  ## Remove the environment, caches and what the demo wrote
 	@rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist data out
+
+$(PEERS)/.ready: requirements/peers.txt
+	@[ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/peers.txt
+	@touch $@
 
 $(READY): requirements/$(SET).txt requirements/data.txt pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "No Python >= 3.11 found: install one, or run make PYTHON=/path/to/python3 ..."; exit 1; }

@@ -18,7 +18,7 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 def report(job: Callable[[], JobResult]) -> int:
     """Run `job` as this process's only task, say on standard error how it went, and return the exit code."""
-    _prepare_process()
+    prepare_process()
     try:
         result = job()
     except UserError as error:
@@ -40,7 +40,7 @@ def report(job: Callable[[], JobResult]) -> int:
     return INTERRUPTED if result.stopped else DONE
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """A process that runs a job has a calm garbage collector and shows what the flow logs (`peek`)."""
     # Row functions make objects by the million that reference counting frees at once. At the default threshold the
     # collector looks through all of them again and again, which cost stateful row functions a factor of 3.5.
