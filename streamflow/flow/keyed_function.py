@@ -16,6 +16,8 @@ from streamflow.plan.logical.expr import RowFunction
 from streamflow.plan.logical.keyed import (
     Cell,
     ExpiringCell,
+    ExpiringListCell,
+    ExpiringMapCell,
     KeyedCalls,
     ListCell,
     MapCell,
@@ -29,6 +31,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
+_DECLARED = (ValueCell, ListCell, MapCell, ExpiringCell, ExpiringListCell, ExpiringMapCell, Timer)
 _ON = "on_"
 _ON_ROW = "on_row"
 
@@ -98,30 +101,38 @@ def cell(type_: Any, *, default: Any = None, ttl: Duration | None = None) -> Val
             raise UserError(f"default={default!r} is not of the cell's type: {error}") from error
         if ttl is None:
             return ValueCell(shape, default)
-        lifetime = parse_duration(ttl)
-        if lifetime <= 0:
-            raise UserError(f"ttl={ttl!r} is not above zero")
-        return cast("ValueCell[Any]", ExpiringCell(shape, default, lifetime))
+        return cast("ValueCell[Any]", ExpiringCell(shape, default, _lifetime(ttl)))
 
 
-def list_cell(item: type[T]) -> ListCell[T]:
+def _lifetime(ttl: Duration) -> int:
+    lifetime = parse_duration(ttl)
+    if lifetime <= 0:
+        raise UserError(f"ttl={ttl!r} is not above zero")
+    return lifetime
+
+
+def list_cell(item: type[T], *, ttl: Duration | None = None) -> ListCell[T]:
     """A list per key, empty at first; `append` and all else that lists can, or assign one.
 
+    `ttl`: the whole list is gone this much event time after it was last changed or assigned (then as a copy).
+
     >>> class Last(sf.KeyedFunction):
-    ...     fares = sf.list_cell(float)
+    ...     fares = sf.list_cell(float, ttl="1h")
     """
     with Building("list_cell"):
-        return ListCell(records.shape_of(item))
+        shape = records.shape_of(item)
+        return ListCell(shape) if ttl is None else cast("ListCell[T]", ExpiringListCell(shape, _lifetime(ttl)))
 
 
-def map_cell(key: type[K], value: type[V]) -> MapCell[K, V]:
-    """A dict per key, empty at first.
+def map_cell(key: type[K], value: type[V], *, ttl: Duration | None = None) -> MapCell[K, V]:
+    """A dict per key, empty at first. `ttl`: as that of `list_cell`, of the whole dict.
 
     >>> class Seen(sf.KeyedFunction):
     ...     count_by_city = sf.map_cell(str, int)
     """
     with Building("map_cell"):
-        return MapCell(records.shape_of(key), records.shape_of(value))
+        shapes = records.shape_of(key), records.shape_of(value)
+        return MapCell(*shapes) if ttl is None else cast("MapCell[K, V]", ExpiringMapCell(*shapes, _lifetime(ttl)))
 
 
 def timer(time: Time = "event") -> Timer:
@@ -189,7 +200,7 @@ def _declared(kind: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         for name, value in vars(base).items():
-            if isinstance(value, ValueCell | ExpiringCell | ListCell | MapCell | Timer):
+            if isinstance(value, _DECLARED):
                 found[name] = value
             else:
                 found.pop(name, None)

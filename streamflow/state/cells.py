@@ -2,20 +2,21 @@
 
 A cell is declared on a class, and its value stands in the `__dict__` of an object of that class under the cell's name.
 So reading and writing it is what Python does fastest: a cell defines no `__set__`, hence the object's own value goes
-before it, and it is asked only where there is none. A cell with a time to live has to see every write and is slower.
+before it, and it is asked only where there is none. Cells with a time to live are in `expiring`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.rows import Scalar, Shape, arrow_type, from_python, to_python
+from streamflow.kernels.rows import Items, Scalar, Shape, arrow_type, from_python, to_python
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -28,7 +29,8 @@ MOMENT = "_moment"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MISSING = object()
+MISSING = object()
+"""Stands for no value, where None is one."""
 
 
 class Moment:
@@ -49,6 +51,7 @@ class Cell(Protocol):
     """A declared cell. `encode` takes objects and gives a column with null where the cell is empty."""
 
     name: str
+    expires: bool
 
     @property
     def holds(self) -> pa.DataType:
@@ -77,14 +80,17 @@ class Cell(Protocol):
         ...
 
 
-class _Named:
+class Named:
+    """Knows the attribute that it is declared as."""
+
     name = ""
+    expires = False
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
 
-class ValueCell(_Named, Generic[T]):
+class ValueCell(Named, Generic[T]):
     """One value; `default` where none was written."""
 
     def __init__(self, shape: Shape, default: T) -> None:
@@ -118,75 +124,17 @@ class ValueCell(_Named, Generic[T]):
         return kept if isinstance(self.shape, Scalar) else deepcopy(kept)
 
     def encode(self, objects: Sequence[object]) -> pa.Array:
-        values = [vars(owner).get(self.name, _MISSING) for owner in objects]
-        kept = from_python([None if value is _MISSING else value for value in values], self.shape)
-        return pa.StructArray.from_arrays([kept], fields=list(self.stored), mask=_mask(values))
+        values = [vars(owner).get(self.name, MISSING) for owner in objects]
+        kept = from_python([None if value is MISSING else value for value in values], self.shape)
+        return pa.StructArray.from_arrays([kept], fields=list(self.stored), mask=missing(values))
 
     def decode(self, objects: Sequence[object], column: pa.Array) -> None:
-        for owner, kept, value in zip(objects, _valid(column), to_python(column.field(0), self.shape), strict=True):
+        for owner, kept, value in zip(objects, valid(column), to_python(column.field(0), self.shape), strict=True):
             if kept:
                 setattr(owner, self.name, value)
 
 
-class ExpiringCell(_Named, Generic[T]):
-    """One value that is gone `ttl` microseconds of event time after it was written; kept as (value, then)."""
-
-    def __init__(self, shape: Shape, default: T, ttl: int) -> None:
-        self.shape = shape
-        self.default = default
-        self.ttl = ttl
-
-    @property
-    def holds(self) -> pa.DataType:
-        return arrow_type(self.shape)
-
-    @property
-    def stored(self) -> pa.DataType:
-        return pa.struct([("value", self.holds), ("written", pa.int64())])
-
-    @overload
-    def __get__(self, owner: None, kind: type) -> ExpiringCell[T]: ...
-    @overload
-    def __get__(self, owner: object, kind: type) -> T: ...
-    def __get__(self, owner: object | None, kind: type | None = None) -> ExpiringCell[T] | T:
-        if owner is None:
-            return self
-        values = vars(owner)
-        kept = values.get(self.name)
-        if kept is None or kept[1] + self.ttl <= values[MOMENT].now:
-            return self.default
-        value: T = kept[0]
-        return value
-
-    def __set__(self, owner: object, value: T) -> None:
-        values = vars(owner)
-        values[self.name] = (value, values[MOMENT].now)
-
-    def __delete__(self, owner: object) -> None:
-        vars(owner).pop(self.name, None)
-
-    def is_empty(self, values: Mapping[str, Any], now: int) -> bool:
-        kept = values.get(self.name)
-        return kept is None or kept[1] + self.ttl <= now
-
-    def copied(self, kept: Any) -> Any:
-        return kept if isinstance(self.shape, Scalar) else deepcopy(kept)
-
-    def encode(self, objects: Sequence[object]) -> pa.Array:
-        values = [vars(owner).get(self.name, _MISSING) for owner in objects]
-        pairs = [(None, 0) if value is _MISSING else value for value in values]
-        kept = from_python([value for value, _ in pairs], self.shape)
-        written = pa.array(np.array([time for _, time in pairs], np.int64))
-        return pa.StructArray.from_arrays([kept, written], fields=list(self.stored), mask=_mask(values))
-
-    def decode(self, objects: Sequence[object], column: pa.Array) -> None:
-        values, written = to_python(column.field(0), self.shape), column.field(1).to_pylist()
-        for owner, kept, value, time in zip(objects, _valid(column), values, written, strict=True):
-            if kept:
-                vars(owner)[self.name] = (value, time)
-
-
-class ListCell(_Named, Generic[T]):
+class ListCell(Named, Generic[T]):
     """A list, empty at first, changed in place or assigned."""
 
     def __init__(self, item: Shape) -> None:
@@ -222,17 +170,15 @@ class ListCell(_Named, Generic[T]):
         return copy(kept) if isinstance(self.item, Scalar) else deepcopy(kept)
 
     def encode(self, objects: Sequence[object]) -> pa.Array:
-        lists = [_of_kind(vars(owner).get(self.name) or [], list) for owner in objects]
-        items = from_python([item for items in lists for item in items], self.item)
-        return pa.ListArray.from_arrays(pa.array(_ends(lists), pa.int32()), items)
+        return column_of_lists([vars(owner).get(self.name) or [] for owner in objects], self.item)
 
     def decode(self, objects: Sequence[object], column: pa.Array) -> None:
-        items = to_python(column.flatten(), self.item)
-        for owner, start, stop in _stretches(objects, column.value_lengths()):
-            setattr(owner, self.name, items[start:stop])
+        for owner, items in zip(objects, to_python(column, Items(self.item)), strict=True):
+            if items:
+                setattr(owner, self.name, items)
 
 
-class MapCell(_Named, Generic[K, V]):
+class MapCell(Named, Generic[K, V]):
     """A dict, empty at first, changed in place or assigned; its order stays."""
 
     def __init__(self, key: Shape, value: Shape) -> None:
@@ -269,22 +215,15 @@ class MapCell(_Named, Generic[K, V]):
         return copy(kept) if isinstance(self.value, Scalar) else deepcopy(kept)
 
     def encode(self, objects: Sequence[object]) -> pa.Array:
-        maps = [_of_kind(vars(owner).get(self.name) or {}, dict) for owner in objects]
-        if any(None in entries for entries in maps):
-            raise ValueError("None is a key of the dict")
-        keys = from_python([key for entries in maps for key in entries], self.key)
-        values = from_python([value for entries in maps for value in entries.values()], self.value)
-        return pa.MapArray.from_arrays(pa.array(_ends(maps), pa.int32()), keys, values)
+        return column_of_maps([vars(owner).get(self.name) or {} for owner in objects], self.key, self.value)
 
     def decode(self, objects: Sequence[object], column: pa.Array) -> None:
-        pairs = column.cast(pa.list_(pa.struct([column.type.key_field, column.type.item_field])))
-        entries = pairs.flatten()
-        keys, values = to_python(entries.field(0), self.key), to_python(entries.field(1), self.value)
-        for owner, start, stop in _stretches(objects, pairs.value_lengths()):
-            setattr(owner, self.name, dict(zip(keys[start:stop], values[start:stop], strict=True)))
+        for owner, entries in zip(objects, maps_of_column(column, self.key, self.value), strict=True):
+            if entries:
+                setattr(owner, self.name, entries)
 
 
-class Timer(_Named):
+class Timer(Named):
     """A timer that is declared; every object has an `Alarm` under its name, a `ClockAlarm` where it is `clocked`."""
 
     def __init__(self, *, clocked: bool = False) -> None:
@@ -382,35 +321,59 @@ def encode_alarms(alarms: Sequence[Alarm]) -> pa.Array:
 def decode_alarms(alarms: Sequence[Alarm], column: pa.Array, moment: Moment) -> None:
     """Set the alarms as they were, and `moment` so that later ones come after them."""
     parts = [column.field(place).to_pylist() for place in range(column.type.num_fields)]
-    for alarm, kept, at, setting, event in zip(alarms, _valid(column), *parts, strict=True):
+    for alarm, kept, at, setting, event in zip(alarms, valid(column), *parts, strict=True):
         if kept:
             alarm.at, alarm.setting, alarm.event = at, setting, event
             moment.settings = max(moment.settings, setting)
 
 
-def _valid(column: pa.Array) -> list[bool]:
-    valid: list[bool] = column.is_valid().to_pylist()
-    return valid
+def column_of_lists(lists: Sequence[Any], item: Shape) -> pa.Array:
+    """ValueError for one that is no list, or holds what is not of the shape."""
+    for one in lists:
+        _check_kind(one, list)
+    items = from_python([value for one in lists for value in one], item)
+    return pa.ListArray.from_arrays(pa.array(_ends(lists), pa.int32()), items)
 
 
-def _mask(values: Sequence[Any]) -> pa.Array:
-    return pa.array([value is _MISSING for value in values], pa.bool_())
+def column_of_maps(maps: Sequence[Any], key: Shape, value: Shape) -> pa.Array:
+    """ValueError for one that is no dict, or holds what is not of the shapes."""
+    for one in maps:
+        _check_kind(one, dict)
+        if None in one:
+            raise ValueError("None is a key of the dict")
+    keys = from_python([name for one in maps for name in one], key)
+    values = from_python([kept for one in maps for kept in one.values()], value)
+    return pa.MapArray.from_arrays(pa.array(_ends(maps), pa.int32()), keys, values)
 
 
-def _of_kind(value: Any, kind: type) -> Any:
+def maps_of_column(column: pa.Array, key: Shape, value: Shape) -> Iterator[dict[Any, Any]]:
+    """What `column_of_maps` made a column of; an empty dict for null."""
+    pairs = column.cast(pa.list_(pa.struct([column.type.key_field, column.type.item_field])))
+    entries = pairs.flatten()
+    keys, values = to_python(entries.field(0), key), to_python(entries.field(1), value)
+    for start, stop in pairwise(_ends_of(pairs)):
+        yield dict(zip(keys[start:stop], values[start:stop], strict=True))
+
+
+def valid(column: pa.Array) -> list[bool]:
+    """Which entries are not null."""
+    found: list[bool] = column.is_valid().to_pylist()
+    return found
+
+
+def missing(values: Sequence[Any]) -> pa.Array:
+    """Which values are `MISSING`."""
+    return pa.array([value is MISSING for value in values], pa.bool_())
+
+
+def _check_kind(value: Any, kind: type) -> None:
     if not isinstance(value, kind):
         raise ValueError(f"{value!r} is a {type(value).__name__}, not a {kind.__name__}")
-    return value
 
 
 def _ends(parts: Sequence[Any]) -> list[int]:
     return [0, *np.cumsum([len(part) for part in parts], dtype=np.int64).tolist()]
 
 
-def _stretches(objects: Sequence[object], lengths: pa.Array) -> Iterable[tuple[object, int, int]]:
-    """The objects whose list is not empty, and where it starts and ends among the items of all."""
-    stop = 0
-    for owner, length in zip(objects, lengths.to_pylist(), strict=True):
-        start, stop = stop, stop + length
-        if length:
-            yield owner, start, stop
+def _ends_of(lists: pa.Array) -> list[int]:
+    return [0, *np.cumsum(lists.value_lengths().fill_null(0).to_numpy(), dtype=np.int64).tolist()]

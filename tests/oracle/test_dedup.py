@@ -1,4 +1,4 @@
-"""Rows without their repetitions, against a loop over rows in plain Python; any workers, cuts and crashes."""
+"""Rows without their repetitions, against the naive interpreter; any workers, cuts and crashes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from streamflow_connectors import memory
 
 import streamflow as sf
 from streamflow.errors import UserError
+from streamflow.testing import naive
 
 SCHEMA = pa.schema({"at": pa.timestamp("us", "UTC"), "k": pa.string(), "v": pa.int64()})
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -36,13 +37,7 @@ def run(rows: Any, seed: int, workers: int, keep: Literal["any", "first"], withi
 
 
 def first_ones(rows: list[Any], within: timedelta | None) -> list[Any]:
-    last: dict[Any, datetime] = {}
-    kept = []
-    for row in sorted(rows, key=lambda row: (row["at"], row["v"])):
-        if row["k"] not in last or (within is not None and row["at"] - last[row["k"]] >= within):
-            last[row["k"]] = row["at"]
-            kept.append(row)
-    return kept
+    return list(naive.dedup(rows, ["k"], time="at", within=within))
 
 
 def counted(rows: list[Any]) -> Counter[Any]:

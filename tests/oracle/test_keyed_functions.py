@@ -1,7 +1,7 @@
 """Keyed functions equal a naive interpreter: every key's rows sorted by time, its timers looked at between two of them.
 
-The interpreter is plain Python over all rows at once and shares nothing with the operator. No row is late here, so the
-results must not depend on cuts, splits, workers, crashes or restores (rule 12).
+The interpreter is plain Python over all rows at once. No row is late here, so the results must not depend on cuts,
+splits, workers, crashes or restores (rule 12).
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from hypothesis import strategies as st
 from streamflow_connectors import memory
 
 import streamflow as sf
-from streamflow.testing import assert_rows, splits
+from streamflow.cluster.checkpoint import Checkpoint
+from streamflow.plan.placement import place
+from streamflow.plan.rules import optimise
+from streamflow.runners.inline import InlineJob
+from streamflow.testing import assert_rows, naive, splits
 
 SECOND = 1_000_000
 BOUND = 5 * SECOND
@@ -35,6 +39,8 @@ class Told(NamedTuple):
     total: int | None
     recent: list[int]
     seen: int
+    lately: list[int]
+    counts: list[str]
 
 
 class Watch(sf.KeyedFunction):
@@ -43,6 +49,8 @@ class Watch(sf.KeyedFunction):
     total = sf.cell(int, ttl="3s")
     recent = sf.list_cell(int)
     seen = sf.map_cell(int, int)
+    lately = sf.list_cell(int, ttl="3s")
+    counts = sf.map_cell(int, int, ttl="1us")
     quiet = sf.timer()
     tick = sf.timer()
 
@@ -50,12 +58,18 @@ class Watch(sf.KeyedFunction):
         self.keep = keep
 
     def told(self, s: str | None, f: float | None, what: str, at: int, x: int = 0) -> Told:
-        return Told(s, f, what, at, self.total, list(self.recent), self.seen.get(x, 0))
+        counts = [f"{key}: {count}" for key, count in self.counts.items()]
+        return Told(s, f, what, at, self.total, list(self.recent), self.seen.get(x, 0), list(self.lately), counts)
 
     def on_row(self, s: str | None, f: float | None, x: int, _time: int) -> Iterator[Told]:
         self.total = (self.total or 0) + x
         self.recent = [*self.recent, x][-self.keep :]
         self.seen[x] = self.seen.get(x, 0) + 1
+        if x < 6:
+            self.lately.append(x)
+        elif x == 7:
+            self.lately += [x]
+        self.counts[x] = self.counts.get(x, 0) + 1
         if x % 2 == 0:
             self.quiet.set(_time + 2 * SECOND)
         if x % 3 == 0:
@@ -69,6 +83,8 @@ class Watch(sf.KeyedFunction):
     def on_quiet(self, s: str | None, f: float | None, _time: int) -> list[Told]:
         self.tick.set(_time)
         self.recent.append(-1)
+        if self.lately:
+            self.lately = self.lately[1:]
         return [self.told(s, f, "quiet", _time), self.told(s, f, "again", _time)]
 
     def on_tick(self, s: str | None, f: float | None, _time: int) -> Told | None:
@@ -81,83 +97,9 @@ class Watch(sf.KeyedFunction):
         return self.told(s, f, "tick", _time)
 
 
-def naive(rows: list[Row], keep: int) -> list[Row]:
+def told(rows: list[Row], keep: int) -> list[Row]:
     """What `Watch` must give."""
-    by_key: dict[str, list[Row]] = {}
-    for row in rows:
-        by_key.setdefault(repr((row["s"], plain(row["f"]))), []).append(row)
-    return [told._asdict() for of_key in by_key.values() for told in Naive(of_key, keep).run()]
-
-
-class Naive:
-    """All rows of one key, and what `Watch` keeps of it, as plain attributes."""
-
-    def __init__(self, rows: list[Row], keep: int) -> None:
-        self.s, self.f = rows[0]["s"], plain(rows[0]["f"])
-        self.rows = sorted(rows, key=lambda row: (row["t"], row["x"]))
-        self.keep = keep
-        self.total: tuple[int, int] | None = None
-        self.recent: list[int] = []
-        self.seen: dict[int, int] = {}
-        self.alarms: dict[str, tuple[int, int]] = {}
-        self.settings = 0
-
-    def run(self) -> Iterator[Told]:
-        for row in self.rows:
-            yield from self.alarms_until(row["t"])
-            yield from self.on_row(row["t"], row["x"])
-        yield from self.alarms_until(2**63 - 1)
-
-    def alarms_until(self, time: int) -> Iterator[Told]:
-        while self.alarms:
-            name, (now, _) = min(self.alarms.items(), key=lambda alarm: alarm[1])
-            if now > time:
-                return
-            del self.alarms[name]
-            yield from self.on_quiet(now) if name == "quiet" else self.on_tick(now)
-
-    def on_row(self, now: int, x: int) -> Iterator[Told]:
-        self.total = ((self.living(now) or 0) + x, now)
-        self.recent = [*self.recent, x][-self.keep :]
-        self.seen[x] = self.seen.get(x, 0) + 1
-        if x % 2 == 0:
-            self.set("quiet", now + 2 * SECOND)
-        if x % 3 == 0:
-            self.set("tick", now + 2 * SECOND if x % 2 else now)
-        if x == 5:
-            self.alarms.pop("quiet", None)
-            self.total = None
-        if x != 1:
-            yield self.told("row", now, x)
-
-    def on_quiet(self, now: int) -> Iterator[Told]:
-        self.set("tick", now)
-        self.recent = [*self.recent, -1]
-        yield self.told("quiet", now)
-        yield self.told("again", now)
-
-    def on_tick(self, now: int) -> Iterator[Told]:
-        if len(self.recent) > 4:
-            self.recent = []
-            return
-        if "quiet" not in self.alarms and len(self.recent) == 3:
-            self.set("quiet", now + 1)
-        self.seen = {}
-        yield self.told("tick", now)
-
-    def set(self, name: str, time: int) -> None:
-        self.settings += 1
-        self.alarms[name] = (time, self.settings)
-
-    def living(self, now: int) -> int | None:
-        return self.total[0] if self.total is not None and now < self.total[1] + 3 * SECOND else None
-
-    def told(self, what: str, now: int, x: int = 0) -> Told:
-        return Told(self.s, self.f, what, now, self.living(now), list(self.recent), self.seen.get(x, 0))
-
-
-def plain(value: float | None) -> float | None:
-    return None if value is None else value + 0.0
+    return [record._asdict() for _, record in naive.process(Watch(keep), rows, ["s", "f"], time="t")]
 
 
 @st.composite
@@ -186,10 +128,13 @@ def inputs(draw: st.DrawFn) -> list[list[Row]]:
     return [draw(split_rows(start)) for _ in range(draw(st.integers(1, 3)))]
 
 
-def build() -> sf.Flow:
+def build(table: pa.Table | None = None) -> sf.Flow:
     flow = sf.Flow("watch")
     rows = flow.read(
-        "rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=sf.bounded_out_of_orderness("5s")
+        "rows",
+        memory.Source(SCHEMA.empty_table() if table is None else table),
+        event_time="t",
+        watermark=sf.bounded_out_of_orderness("5s"),
     )
     rows.key_by("s", "f").process(Watch(keep=3)).write("out", memory.Sink())
     return flow
@@ -203,4 +148,76 @@ def test_rows_and_timers_come_in_the_order_of_event_time(
     tables = [pa.Table.from_pylist(part, schema=SCHEMA) for part in parts]
     results = sf.testing.run(build(), {"rows": splits(*tables)}, seed=seed, workers=workers, crashes=crashes)
     assert results.late == {}
-    assert_rows(results["out"], naive([row for part in parts for row in part], keep=3))
+    assert_rows(results["out"], told([row for part in parts for row in part], keep=3))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(rows=split_rows(0), seed=st.integers(0, 99))
+def test_restoring_after_every_row_onto_other_workers_changes_nothing(rows: list[Row], seed: int) -> None:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    parts: list[pa.Table] = []
+    checkpoint: Checkpoint | None = None
+    finished = False
+    while not finished:
+        job = InlineJob(
+            place(optimise(build(table).graph()), name="watch", workers=1 + (seed + len(parts)) % 3),
+            seed=seed + len(parts),
+            checkpoint=checkpoint,
+            max_rows=1,
+        )
+        while not job.batches_read and job.step():
+            pass
+        job.trigger_checkpoint()
+        while job.checkpoint is checkpoint and job.step():
+            pass
+        checkpoint, finished = job.checkpoint, job.finished
+        parts.append(job.results()["out"])
+    assert len(parts) > len(rows)
+    assert_rows(pa.concat_tables(parts), told(rows, keep=3))
+
+
+class Step(NamedTuple):
+    s: str | None
+    what: str
+    at: int
+
+
+class Chain(sf.KeyedFunction):
+    """Timers that set each other at one time, and go on behind the last row until they stop."""
+
+    left = sf.cell(int, default=0)
+    first = sf.timer()
+    second = sf.timer()
+
+    def on_row(self, s: str | None, x: int, _time: int) -> Step:
+        self.left = 3
+        self.second.set(_time + x)
+        self.first.set(_time + x)
+        return Step(s, f"row {x}", _time)
+
+    def on_first(self, s: str | None, _time: int) -> Step:
+        if self.left:
+            self.left -= 1
+            self.second.set(_time)
+        return Step(s, f"first {self.left}", _time)
+
+    def on_second(self, s: str | None, _time: int) -> Step:
+        if self.left:
+            self.first.set(_time + 1)
+        return Step(s, f"second {self.left}", _time)
+
+
+@settings(max_examples=25, deadline=None)
+@given(parts=inputs(), workers=st.sampled_from([1, 2, 3]), crashes=st.integers(0, 2), seed=st.integers(0, 999))
+def test_timers_that_set_each_other_go_off_in_order_to_the_end(
+    parts: list[list[Row]], workers: int, crashes: int, seed: int
+) -> None:
+    flow = sf.Flow("chain")
+    read = flow.read(
+        "rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=sf.bounded_out_of_orderness("5s")
+    )
+    read.key_by("s").process(Chain()).write("out", memory.Sink())
+    tables = [pa.Table.from_pylist(part, schema=SCHEMA) for part in parts]
+    results = sf.testing.run(flow, {"rows": splits(*tables)}, seed=seed, workers=workers, crashes=crashes)
+    rows = [row for part in parts for row in part]
+    assert_rows(results["out"], [step._asdict() for _, step in naive.process(Chain(), rows, ["s"], time="t")])

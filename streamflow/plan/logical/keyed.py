@@ -9,12 +9,15 @@ import pyarrow as pa
 from streamflow.kernels.rows import from_python
 from streamflow.plan.logical.rows import Record, Shape
 from streamflow.plan.logical.terms import RowFunction
-from streamflow.state.cells import Alarm, Cell, ExpiringCell, ListCell, MapCell, Timer, ValueCell
+from streamflow.state.cells import Alarm, Cell, ListCell, MapCell, Timer, ValueCell
+from streamflow.state.expiring import ExpiringCell, ExpiringListCell, ExpiringMapCell
 
 __all__ = [
     "Alarm",
     "Cell",
     "ExpiringCell",
+    "ExpiringListCell",
+    "ExpiringMapCell",
     "KeyedCalls",
     "ListCell",
     "MapCell",
@@ -48,7 +51,7 @@ class KeyedCalls:
     @property
     def expires(self) -> bool:
         """Whether a cell has a time to live."""
-        return any(isinstance(cell, ExpiringCell) for cell in self.cells)
+        return any(cell.expires for cell in self.cells)
 
 
 def check_value(value: object, shape: Shape) -> None:

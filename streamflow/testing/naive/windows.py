@@ -1,4 +1,4 @@
-"""What windows mean, a row at a time in plain Python: slow, and short enough to be read. An oracle for tests.
+"""What windows mean, a row at a time in plain Python. An oracle for tests.
 
 DuckDB knows the batch answer, but not which rows are late, nor when a window fires. This says both, for rows and
 watermarks in the order in which one worker sees them.
