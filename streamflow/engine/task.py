@@ -1,92 +1,33 @@
 """The task: one worker's instance of one stage. Pure: events in, outputs out, no thread, clock, socket or file.
 
-A batch that comes in is pushed through the chain of operators depth first, so that nothing is in flight inside a task
-between two calls. The task merges watermarks at every node with several inputs, aligns barriers over its inputs, and
-names the step and the user's line in every error. Who calls it (the inline runner, a worker's loop, the simulation)
-does all I/O.
+It merges watermarks at every node with several inputs, aligns barriers over its inputs, and lets what comes in run
+through its chain of operators. Who calls it (the inline runner, a worker's loop, the simulation) does all I/O.
 """
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeAlias, assert_never
-
-import pyarrow as pa
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
 
 from streamflow.connect.source import BadRecord
+from streamflow.engine.chain import PAUSE_AFTER, Chain, Counters, Node, Steps, Wrap
 from streamflow.engine.exchange import Router
+from streamflow.engine.naming import named
+from streamflow.engine.outputs import Aligned, Channel, Finished, TaskOutput
 from streamflow.engine.split_time import SplitEventTime, SplitTime
 from streamflow.engine.watermarks import Merger
-from streamflow.errors import DataError, StepError, StreamflowError
-from streamflow.operators.base import Operator, Output, TimedOperator
-from streamflow.operators.dead_letters import Rejected, letter, letters
+from streamflow.errors import DataError, EngineError
+from streamflow.operators.base import TimedOperator
+from streamflow.operators.dead_letters import Rejected, letter
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Batch, End, Event, Watermark
-from streamflow.operators.salvage import salvage
 from streamflow.operators.tolerant import tolerant
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
 from streamflow.state.container import Container, Snapshot
 from streamflow.state.memory import Memory
-from streamflow.state.rejections import Rejections
-
-Port: TypeAlias = "tuple[int, int]"
-"""A node's input: (node id, port)."""
 
 REJECTIONS = "~errors/rejections"
 """The address of the counts of rows that were not processed."""
-
-Wrap: TypeAlias = "Callable[[Operator, PhysicalNode], Operator]"
-"""What stands around a node's operator, to check or to measure it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One direction between two tasks: from worker `sender` into one port of a node."""
-
-    port: Port
-    sender: int
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Put `event` on the channel from this worker into `port` of worker `worker`."""
-
-    port: Port
-    worker: int
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Hand `batch` to the sink of node `node`."""
-
-    node: int
-    batch: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """The barrier has come in on every input and nothing is buffered: snapshot now, before the next call."""
-
-    barrier: Barrier
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Every input has ended."""
-
-
-TaskOutput: TypeAlias = "Send | Write | Aligned | Finished"
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a node has seen, for progress."""
-
-    rows_in: int = 0
-    rows_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +39,11 @@ class Holder:
     watermark: int
 
 
-@dataclass(slots=True)
-class _Node:
-    """A physical node at run time."""
-
-    spec: PhysicalNode
-    operator: Operator | None = None
-    times: SplitEventTime | None = None
-    columns: list[str] = field(default_factory=list)  # of a sink
-    merger: Merger = field(default_factory=lambda: Merger(1))
-    inputs: dict[tuple[int, int], int] = field(default_factory=dict)  # (port, sender or -1) -> the merger's index
-    inner: list[tuple[_Node, int]] = field(default_factory=list)  # (node, port) in this task
-    outer: list[tuple[Port, Router | None]] = field(default_factory=list)  # edges to later stages
-    dead_inner: list[tuple[_Node, int]] = field(default_factory=list)  # as `inner`, of its dead letters
-    dead_outer: list[tuple[Port, Router | None]] = field(default_factory=list)
-    counters: Counters = field(default_factory=Counters)
-
-
 class Task:
     """One stage on one worker.
+
+    A call may leave work undone, so that none takes long: while `pending` is true, the host carries out the outputs and
+    calls `resume`, and gives the task nothing else. Others may have their turn in between.
 
     `splits`: for every read of the stage, the splits of this worker in the order in which they are opened; each maps a
     step of a `SplitTimes` to what its snapshot holds, where there is one.
@@ -132,22 +59,23 @@ class Task:
         *,
         splits: Mapping[int, Mapping[str, Mapping[str, SplitTime]]] | None = None,
         wrap: Wrap | None = None,
+        pause_after: int = PAUSE_AFTER,
         memory: Memory | None = None,
     ) -> None:
         self._graph = graph
         self.stage = stage
         self.worker = worker
         self._wrap = wrap
-        self._outputs: list[TaskOutput] = []
-        self._nodes: dict[int, _Node] = {}
-        self._timed: dict[int, list[tuple[_Node, SplitEventTime]]] = {}  # by read: the nodes that give its rows a time
-        self._clocked: list[tuple[_Node, TimedOperator]] = []  # the nodes that go by processing time
+        self._chain = Chain(worker, graph.workers, pause_after)
+        self._nodes: dict[int, Node] = {}
+        self._timed: dict[int, list[tuple[Node, SplitEventTime]]] = {}  # by read: the nodes that give its rows a time
+        self._clocked: list[tuple[Node, TimedOperator]] = []  # the nodes that go by processing time
         self._now = MIN_TIME
         self.channels: list[Channel] = []
         self._barrier: Barrier | None = None
         self._waiting: set[Channel | int] = set()
         self._open: set[Channel | int] = set()
-        self.rejections = Rejections()
+        self.rejections = self._chain.rejections
         self._tolerates = any(spec.on_error != "fail" for spec in graph.nodes)
         for spec in graph.stage(stage):
             self._nodes[spec.id] = self._build(spec, splits or {})
@@ -157,10 +85,35 @@ class Task:
         if memory is not None:
             memory.add(container for _, container in self._containers())
 
+    # -- work that is spread over several calls
+
+    @property
+    def pending(self) -> bool:
+        """The last call has left something to do: `resume` comes next."""
+        return self._chain.pending
+
+    def resume(self) -> list[TaskOutput]:
+        """Go on with what is pending, up to its end or the next pause."""
+        outputs = self._chain.run()
+        self._settle()
+        return outputs
+
+    def to_end(self, outputs: list[TaskOutput]) -> Iterator[list[TaskOutput]]:
+        """What a call gave, and piece by piece what it has left to do."""
+        yield outputs
+        while self._chain.pending:
+            yield self.resume()
+
+    def _begin(self, steps: Steps) -> list[TaskOutput]:
+        if self._chain.pending:
+            raise EngineError("a task was given something else before what was pending was done")
+        self._chain.do(steps)
+        return self.resume()
+
     # -- construction
 
-    def _build(self, spec: PhysicalNode, splits: Mapping[int, Mapping[str, Mapping[str, SplitTime]]]) -> _Node:
-        node = _Node(spec)
+    def _build(self, spec: PhysicalNode, splits: Mapping[int, Mapping[str, Mapping[str, SplitTime]]]) -> Node:
+        node = Node(spec)
         match spec.work:
             case Run(make):
                 operator = make() if spec.on_error == "fail" else tolerant(make())
@@ -237,7 +190,8 @@ class Task:
         return {address for address, _ in self._containers()} | {REJECTIONS}
 
     def _settle(self) -> None:
-        if self._memory is not None:
+        """State may leave memory when all rows are where they belong."""
+        if self._memory is not None and not self._chain.pending:
             self._memory.settle()
 
     def _containers(self) -> Iterable[tuple[str, Container]]:
@@ -301,58 +255,73 @@ class Task:
 
     def on_rows(self, read: int, split: str, batch: Batch) -> list[TaskOutput]:
         """Rows of one split, in the split's order."""
-        node = self._nodes[read]
-        self._push(node, batch, split)
-        self._advance(read, ended=False)
-        return self._take()
+        return self._begin(self._rows(read, split, batch))
+
+    def _rows(self, read: int, split: str, batch: Batch) -> Steps:
+        self._chain.leave(self._nodes[read], batch, split)
+        yield
+        yield from self._advance(read)
 
     def on_bad_record(self, read: int, record: BadRecord) -> list[TaskOutput]:
         """A record of a split that could not be decoded. Raises DataError where the read's policy is to fail."""
-        node = self._nodes[read]
+        return self._begin(self._bad_record(self._nodes[read], record))
+
+    def _bad_record(self, node: Node, record: BadRecord) -> Steps:
         position = f"{record.split}:{record.position}"
         if node.spec.on_error == "fail":
             error = DataError(f"{position}: {record.error}", remedy="correct the record, or the schema it is read with")
             raise named(error, node.spec)
-        self._count(node, 1)
+        self._chain.count(node, 1)
         if node.spec.on_error == "dead_letter":
-            self._bury(node, letter(node.spec.step, record.error, position, record.payload))
-        return self._take()
+            self._chain.bury(node, letter(node.spec.step, record.error, position, record.payload))
+            yield
 
     def on_unfit_rows(self, read: int, split: str, rejected: Rejected) -> list[TaskOutput]:
         """Rows of a split that do not fit the columns that its source declared. Raises where the policy is to fail."""
-        self._reject(self._nodes[read], rejected, split)
-        return self._take()
+        return self._begin(self._unfit(self._nodes[read], split, rejected))
+
+    def _unfit(self, node: Node, split: str, rejected: Rejected) -> Steps:
+        self._chain.reject(node, rejected, split)
+        yield
 
     def on_refused(self, sink: int, batch: Batch, error: DataError) -> list[TaskOutput]:
         """A sink did not take these rows. Raises the error where its policy is to fail.
 
-        Nothing stays buffered after it: a barrier may just have passed.
+        Nothing stays buffered after it: a barrier may just have passed. Also while something is pending: then the rows
+        are dealt with in the course of that, before it ends.
         """
-        self._reject(self._nodes[sink], Rejected(batch, (error,) * batch.num_rows), None)
-        self._flush()
-        return self._take()
+        steps = self._refused(self._nodes[sink], Rejected(batch, (error,) * batch.num_rows))
+        if self._chain.pending:
+            self._chain.insert(steps)
+            return []
+        self._chain.do(steps)
+        outputs = self._chain.finish()
+        self._settle()
+        return outputs
+
+    def _refused(self, sink: Node, rejected: Rejected) -> Steps:
+        self._chain.reject(sink, rejected, None)
+        yield
+        yield from self._flush()
 
     def on_watermark(self, read: int, split: str, time: int) -> list[TaskOutput]:
         """The reader declares how far a split has come."""
         for times in self._times_of(read):
             times.clock.on_watermark(split, time)
-        self._advance(read, ended=False)
-        return self._take()
+        return self._begin(self._advance(read))
 
     def on_quiet(self, read: int, splits: Iterable[str], now: int) -> list[TaskOutput]:
         """These splits were polled at `now` (monotonic, microseconds) and had nothing."""
         for times in self._times_of(read):
             times.clock.on_quiet(splits, now)
-        self._advance(read, ended=False)
-        return self._take()
+        return self._begin(self._advance(read))
 
     def on_new_split(self, read: int, split: str) -> list[TaskOutput]:
         """A split has appeared and is this worker's."""
         for times in self._times_of(read):
             known = times.min_time(split)
             times.clock.add(split, MIN_TIME if known is None else known)
-        self._advance(read, ended=False)
-        return self._take()
+        return self._begin(self._advance(read))
 
     def idle_at(self, read: int) -> int | None:
         """When the next of the read's splits becomes idle, if it stays quiet: it is to be polled then (rule 4)."""
@@ -377,27 +346,28 @@ class Task:
         """The split has no more rows. `last`: so have all, and no split can appear (see `on_read_ended`)."""
         for times in self._times_of(read):
             times.clock.on_ended(split)
-        if last:
-            return self.on_read_ended(read)
-        self._advance(read, ended=False)
-        return self._take()
+        return self.on_read_ended(read) if last else self._begin(self._advance(read))
 
     def on_read_ended(self, read: int) -> list[TaskOutput]:
         """No split can have another row: the watermark goes to the end of time; barriers still pass (rule 29)."""
-        self._push(self._nodes[read], Watermark(MAX_TIME), None)
-        self._advance(read, ended=True)
-        return self._take()
+        return self._begin(self._read_ended(read))
+
+    def _read_ended(self, read: int) -> Steps:
+        self._chain.leave(self._nodes[read], Watermark(MAX_TIME), None)
+        yield
+        yield from self._advance(read, ended=True)
 
     def _times_of(self, read: int) -> list[SplitEventTime]:
         return [times for _, times in self._timed.get(read, ())]
 
-    def _advance(self, read: int, *, ended: bool) -> None:
+    def _advance(self, read: int, *, ended: bool = False) -> Steps:
         """Send the read's watermark on from every node that generates it, where it has changed."""
         for node, times in self._timed.get(read, ()):
             before = times.clock.current
             now = times.clock.watermark(ended=ended)
             if now is not before:
-                self._push(node, now, None)
+                self._chain.leave(node, now, None)
+                yield
 
     # -- processing time
 
@@ -413,9 +383,12 @@ class Task:
         is set back stands still here until it has caught up.
         """
         self._now = max(self._now, now)
+        return self._begin(self._time())
+
+    def _time(self) -> Steps:
         for node, operator in self._clocked:
-            self._run(node, None, operator.on_timer, self._now)
-        return self._take()
+            self._chain.call(node, None, operator.on_timer, self._now)
+            yield
 
     def next_wakeup(self) -> int | None:
         """When `on_time` is to be called, if no event comes before."""
@@ -426,169 +399,53 @@ class Task:
 
     def on_event(self, channel: Channel, event: Event) -> list[TaskOutput]:
         """The next event of a channel that is not blocked."""
-        node_id, port = channel.port
         match event:
             case Barrier():
-                self._align(channel, event)
+                return self._begin(self._align([channel], event))
             case End():
-                self._end(channel)
+                return self._begin(self._end([channel]))
             case _:
-                self._give(self._nodes[node_id], port, channel.sender, event, None)
-        return self._take()
+                return self._begin(self._given(channel, event))
+
+    def _given(self, channel: Channel, item: Batch | Watermark) -> Steps:
+        node, port = channel.port
+        self._chain.give(self._nodes[node], port, channel.sender, item, None)
+        yield
 
     def on_trigger(self, barrier: Barrier) -> list[TaskOutput]:
         """The coordinator starts a checkpoint: a barrier comes in on all reads of this task at once."""
-        for read in self.reads():
-            self._align(read, barrier)
-        return self._take()
+        return self._begin(self._align(self.reads(), barrier))
 
     def on_end(self) -> list[TaskOutput]:
         """The final checkpoint is committed: the reads end (rule 29)."""
-        for read in self.reads():
-            self._end(read)
-        return self._take()
+        return self._begin(self._end(self.reads()))
 
-    def _align(self, source: Channel | int, barrier: Barrier) -> None:
+    def _align(self, sources: Sequence[Channel | int], barrier: Barrier) -> Steps:
         if self._barrier is None:
             self._barrier = barrier
             self._waiting = set(self._open)
-        self._waiting.discard(source)
+        self._waiting.difference_update(sources)
         if self._waiting:
             return
-        self._flush()
+        yield from self._flush()
         self._barrier = None
-        self._outputs.append(Aligned(barrier))
+        self._chain.output(Aligned(barrier))
         self._broadcast(barrier)
 
-    def _flush(self) -> None:
+    def _flush(self) -> Steps:
         for node in self._nodes.values():  # topological: what a node lets go may rest in a later one
             if node.operator is not None:
-                self._run(node, None, node.operator.flush)
+                self._chain.call(node, None, node.operator.flush)
+                yield
 
-    def _end(self, source: Channel | int) -> None:
-        self._open.discard(source)
+    def _end(self, sources: Sequence[Channel | int]) -> Steps:
+        self._open.difference_update(sources)
         if not self._open:
             self._broadcast(End())
-            self._outputs.append(Finished())
+            self._chain.output(Finished())
+        yield from ()
 
     def _broadcast(self, event: Event) -> None:
         for node in self._nodes.values():
             for port, router in (*node.outer, *node.dead_outer):
-                self._send(port, router, event)
-
-    # -- the chain
-
-    def _take(self) -> list[TaskOutput]:
-        """What an event led to, once its rows are where they belong: the moment at which state may leave memory."""
-        self._settle()
-        taken, self._outputs = self._outputs, []
-        return taken
-
-    def _push(self, node: _Node, item: Output, split: str | None) -> None:
-        """`item` leaves `node`."""
-        if isinstance(item, pa.RecordBatch):
-            node.counters.rows_out += item.num_rows
-        elif isinstance(item, Rejected):
-            self._reject(node, item, split)
-            return
-        else:
-            self._bury(node, item)  # the dead letters end, or rest, when all do that may send some
-        for child, port in node.inner:
-            self._give(child, port, -1, item, split)
-        for target, router in node.outer:
-            self._send(target, router, item)
-
-    def _give(self, node: _Node, port: int, sender: int, item: Batch | Watermark, split: str | None) -> None:
-        """`item` reaches `node`."""
-        if isinstance(item, Watermark):
-            merged = node.merger.update(node.inputs[port, sender], item)
-            if merged is not None and isinstance(node.spec.work, Deliver):
-                self._bury(node, merged)
-            elif merged is not None and node.operator is not None:
-                if merged.idle:  # others will go on without this input: rows held for speed would come late
-                    self._run(node, None, node.operator.flush)
-                self._run(node, None, node.operator.on_watermark, merged)
-            return
-        node.counters.rows_in += item.num_rows
-        if node.operator is not None:
-            self._run(node, split, node.operator.on_batch, port, item)
-        elif node.times is not None:
-            assert split is not None
-            for stamped in self._stamp(node, split, item):
-                self._push(node, stamped, split)
-        else:
-            self._outputs.append(Write(node.spec.id, item.select(node.columns)))
-
-    def _run(self, node: _Node, split: str | None, call: Callable[..., Iterable[Output]], *args: Any) -> None:
-        """Push what an operator yields, while it yields it; an error of its own is given its step and line."""
-        try:
-            results = iter(call(*args))
-        except Exception as error:
-            raise named(error, node.spec) from error
-        while True:
-            try:
-                item = next(results)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise named(error, node.spec) from error
-            self._push(node, item, split)
-
-    def _stamp(self, node: _Node, split: str, batch: Batch) -> Iterable[Output]:
-        times = node.times
-        assert times is not None
-        try:
-            if node.spec.on_error == "fail":
-                return (times.on_rows(split, batch),)
-            return salvage(batch, lambda rows: (times.on_rows(split, rows),))
-        except Exception as error:
-            raise named(error, node.spec) from error
-
-    # -- rows that cannot be processed
-
-    def _reject(self, node: _Node, rejected: Rejected, split: str | None) -> None:
-        if node.spec.on_error == "fail":
-            raise named(rejected.errors[0], node.spec)
-        self._count(node, rejected.rows.num_rows)
-        if node.spec.on_error == "dead_letter":
-            self._bury(node, letters(node.spec.step, rejected, split))
-
-    def _count(self, node: _Node, rows: int) -> None:
-        self.rejections.add(node.spec.step, rows, dead=node.spec.on_error == "dead_letter")
-
-    def _bury(self, node: _Node, item: Batch | Watermark) -> None:
-        """`item` goes the way of the node's dead letters."""
-        for child, port in node.dead_inner:
-            self._give(child, port, -1, item, None)
-        for target, router in node.dead_outer:
-            self._send(target, router, item)
-
-    def _send(self, port: Port, router: Router | None, event: Event) -> None:
-        if router is None:
-            self._outputs.append(Send(port, self.worker, event))
-        elif isinstance(event, pa.RecordBatch):
-            self._outputs += [Send(port, worker, part) for worker, part in router.split(event)]
-        else:
-            self._outputs += [Send(port, worker, event) for worker in range(self._graph.workers)]
-
-
-def named(error: Exception, node: PhysicalNode) -> StreamflowError:
-    """The error with the step and the user's line in it."""
-    if isinstance(error, StreamflowError):
-        if error.step is None:
-            error.step = node.step
-            error.location = error.location or node.location
-        return error
-    where = _user_frame(error)
-    text = f"{type(error).__name__}: {error}" + (f" (raised at {where})" if where else "")
-    return StepError(text, step=node.step, location=node.location)
-
-
-def _user_frame(error: Exception) -> str | None:
-    """The innermost line outside of streamflow and installed packages."""
-    ours = str(Path(__file__).parents[1])
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        compiled = frame.filename.endswith((".pxi", ".pyx"))
-        if not compiled and not frame.filename.startswith(ours) and "site-packages" not in frame.filename:
-            return f"{frame.filename}:{frame.lineno}"
-    return None
+                self._chain.send(port, router, event)

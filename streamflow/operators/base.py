@@ -7,13 +7,24 @@ job, and is never handed a collector. It declares its state; the host snapshots 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import Batch, Watermark
 from streamflow.state.container import Container
 
-Output: TypeAlias = "Batch | Watermark | Rejected"
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Between two pieces of long work, where an operator can be left alone for a while.
+
+    Until it is asked for the next item, it gets no other call. It says so about every 64 k rows that it works on, so
+    that no call into a task takes long (the task also pauses by itself, where many rows come out).
+    """
+
+
+Output: TypeAlias = "Batch | Watermark | Rejected | Pause"
 
 
 class Operator(Protocol):

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from streamflow.errors import DataError
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import Batch, Watermark
 
@@ -58,7 +58,7 @@ def _joined(outputs: Iterable[Output]) -> Iterator[Output]:
         match output:
             case Rejected():
                 rejected.setdefault(output.rows.schema, []).append(output)
-            case Watermark():
+            case Watermark() | Pause():
                 yield from _one(batches)
                 batches = []
                 yield output

@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from streamflow.engine.task import named
+from streamflow.engine.naming import named
 from streamflow.plan.openable import method
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode
 

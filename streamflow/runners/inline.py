@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import pyarrow as pa
 
@@ -27,17 +27,22 @@ from streamflow.cluster.coordinator import (
     Trigger,
     assign,
 )
+from streamflow.engine.chain import PAUSE_AFTER, Wrap
 from streamflow.engine.clock import ManualClock
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
-from streamflow.engine.task import Aligned, Channel, Finished, Send, Task, TaskOutput, Wrap, Write
+from streamflow.engine.outputs import Aligned, Channel, Finished, Send, TaskOutput, Write
+from streamflow.engine.task import Task
 from streamflow.errors import EngineError
 from streamflow.kernels.hashing import groups_of_worker
-from streamflow.operators.events import Event
+from streamflow.operators.events import Barrier, Event
 from streamflow.plan.physical import PhysicalGraph
 from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.state.files import decode, encode
 from streamflow.state.memory import Memory, SpillBuffers
+
+Place: TypeAlias = "tuple[int, int]"
+"""A task's: (worker, stage)."""
 
 
 class InlineJob:
@@ -45,6 +50,7 @@ class InlineJob:
 
     `clock`: what the idleness of splits and processing time go by. It moves only when nothing else can be done, to the
     next moment at which a reader or a task wants to go on.
+    `pause_after`: after how many rows a task leaves the rest of a call for later steps.
     `memory`: bytes that the state of each worker may take; what spills goes into buffers. None: there is no limit.
     """
 
@@ -56,6 +62,7 @@ class InlineJob:
         checkpoint: Checkpoint | None = None,
         clock: ManualClock | None = None,
         max_rows: int = 16_384,
+        pause_after: int = PAUSE_AFTER,
         wrap: Wrap | None = None,
         memory: int | None = None,
     ) -> None:
@@ -63,8 +70,11 @@ class InlineJob:
         self._rng = random.Random(seed)
         self._clock = clock or ManualClock()
         self._max_rows = max_rows
+        self._pause_after = pause_after
         self._channels: dict[tuple[int, Channel], deque[Event]] = {}
-        self._tasks: dict[tuple[int, int], Task] = {}
+        self._tasks: dict[Place, Task] = {}
+        self._under_way: dict[Place, deque[Iterator[list[TaskOutput]]]] = {}
+        """What a task has begun, and behind it what it is given next; no entry is empty."""
         self._reads: list[tuple[int, OpenRead]] = []
         writers = [(worker, node) for worker in range(graph.workers) for node in graph.sinks()]
         self._pending: dict[tuple[int, int], list[pa.RecordBatch]] = {writer: [] for writer in writers}
@@ -97,14 +107,22 @@ class InlineJob:
             splits = {read: {name: s.times for name, s in own.items()} for read, own in assigned[worker].items()}
             memory = None if limit is None else Memory(limit, SpillBuffers())
             for stage in range(self._graph.stages):
-                task = Task(self._graph, stage, worker, splits=splits, wrap=wrap, memory=memory)
+                task = Task(
+                    self._graph,
+                    stage,
+                    worker,
+                    splits=splits,
+                    wrap=wrap,
+                    memory=memory,
+                    pause_after=self._pause_after,
+                )
                 task.restore(parts, groups_of_worker(worker, self._graph.key_groups, workers))
                 self._tasks[worker, stage] = task
                 for channel in task.channels:
                     self._channels[worker, channel] = deque()
         self._clocked = [task for task in self._tasks.values() if task.goes_by_clock]
         for task in self._clocked:
-            self._tell_time(task)
+            self._begin((task.worker, task.stage), self._time(task))
         for worker in range(workers):
             for read in self._tasks[worker, 0].reads():
                 opened = OpenRead(
@@ -117,8 +135,7 @@ class InlineJob:
                 )
                 self._reads.append((worker, opened))
         for worker, opened in self._reads:
-            self._carry_out(worker, 0, opened.start())
-            self._report_end(worker, opened)
+            self._begin((worker, 0), self._through(worker, opened, opened.start()))
 
     def _assignment(self, worker: int, checkpoint: Checkpoint | None) -> dict[int, dict[str, SplitState]]:
         found: dict[int, dict[str, SplitState]] = {}
@@ -138,38 +155,63 @@ class InlineJob:
         """Do one thing that can be done; False when nothing can, or the job is finished."""
         if self.finished:
             return False
-        choices: list[tuple[int, OpenRead | Channel | Task]] = [
-            (worker, read) for worker, read in self._reads if self._can_poll(worker, read)
-        ]
-        choices += [
-            (worker, c) for (worker, c), queue in self._channels.items() if queue and not self._blocked(worker, c)
-        ]
+        choices: list[tuple[int, OpenRead | Channel | Task | Place]] = [(place[0], place) for place in self._under_way]
+        choices += [(worker, read) for worker, read in self._reads if self._can_poll(worker, read)]
+        choices += [(worker, c) for (worker, c), queue in self._channels.items() if queue and self._can_take(worker, c)]
         now = self._clock.now()
         choices += [
-            (task.worker, task) for task in self._clocked if (due := task.next_wakeup()) is not None and due <= now
+            (task.worker, task)
+            for task in self._clocked
+            if (due := task.next_wakeup()) is not None
+            and due <= now
+            and (task.worker, task.stage) not in self._under_way
         ]
         if not choices:
             return self._jump_clock()
         worker, chosen = self._rng.choice(choices)
         match chosen:
             case OpenRead():
-                self._tell_time(self._tasks[worker, 0])
                 self.batches_read += 1
                 rows = 1 + int(self._max_rows * self._rng.random() ** 3)
-                self._carry_out(worker, 0, chosen.poll(rows, self._clock.monotonic()))
-                self._report_end(worker, chosen)
+                polled = chosen.poll(rows, self._clock.monotonic())
+                self._begin((worker, 0), self._through(worker, chosen, polled))
+            case Channel():
+                task = self._tasks[worker, self._stage(chosen)]
+                self._begin((worker, task.stage), self._event(task, chosen, self._channels[worker, chosen].popleft()))
             case Task():
-                self._tell_time(chosen)
-            case channel:
-                stage = self._graph.nodes[channel.port[0]].stage
-                self._tell_time(self._tasks[worker, stage])
-                event = self._channels[worker, channel].popleft()
-                self._carry_out(worker, stage, self._tasks[worker, stage].on_event(channel, event))
+                self._begin((worker, chosen.stage), self._time(chosen))
+            case place:
+                self._go_on(place)
         check_budget(self._graph, self._tasks.values())
         return True
 
+    def _through(self, worker: int, read: OpenRead, calls: Iterator[list[TaskOutput]]) -> Iterator[list[TaskOutput]]:
+        """What a read makes of its task, and then what the coordinator is to know of it."""
+        yield from self._time(self._tasks[worker, 0])
+        yield from calls
+        if read.ended:
+            self._instruct(self._coordinator.handle(ReadEnded(worker, read.node.step)))
+
+    def _begin(self, place: Place, calls: Iterator[list[TaskOutput]]) -> None:
+        """Let the task do this; at once, if there is nothing that it does before."""
+        busy = place in self._under_way
+        self._under_way.setdefault(place, deque()).append(calls)
+        if not busy:
+            self._go_on(place)
+
+    def _go_on(self, place: Place) -> None:
+        """Take what the task does next, and as much of the rest as the seed says."""
+        for outputs in self._under_way[place][0]:
+            self._carry_out(*place, outputs)
+            if outputs and self._rng.random() < 0.25:
+                return
+        self._under_way[place].popleft()
+        if not self._under_way[place]:
+            del self._under_way[place]
+
     def _can_poll(self, worker: int, read: OpenRead) -> bool:
-        return read.can_poll(self._clock.monotonic()) and not self._tasks[worker, 0].is_blocked(read.node.id)
+        free = (worker, 0) not in self._under_way and not self._tasks[worker, 0].is_blocked(read.node.id)
+        return free and read.can_poll(self._clock.monotonic())
 
     def _jump_clock(self) -> bool:
         """Nothing to do now: go to the next moment at which a reader wants to be polled, or a task to be woken."""
@@ -182,16 +224,21 @@ class InlineJob:
         self._clock.advance(max(1, min(waiting) - self._clock.monotonic()))
         return True
 
-    def _tell_time(self, task: Task) -> None:
+    def _time(self, task: Task) -> Iterator[list[TaskOutput]]:
+        """What a task is told before each event, and when it wants to be woken."""
         if task.goes_by_clock:
-            self._carry_out(task.worker, task.stage, task.on_time(self._clock.now()))
+            yield from task.to_end(task.on_time(self._clock.now()))
 
-    def _blocked(self, worker: int, channel: Channel) -> bool:
-        return self._tasks[worker, self._graph.nodes[channel.port[0]].stage].is_blocked(channel)
+    def _event(self, task: Task, channel: Channel, event: Event) -> Iterator[list[TaskOutput]]:
+        yield from self._time(task)
+        yield from task.to_end(task.on_event(channel, event))
 
-    def _report_end(self, worker: int, read: OpenRead) -> None:
-        if read.ended:
-            self._instruct(self._coordinator.handle(ReadEnded(worker, read.node.step)))
+    def _can_take(self, worker: int, channel: Channel) -> bool:
+        place = (worker, self._stage(channel))
+        return place not in self._under_way and not self._tasks[place].is_blocked(channel)
+
+    def _stage(self, channel: Channel) -> int:
+        return self._graph.nodes[channel.port[0]].stage
 
     # -- what tasks and coordinator want
 
@@ -225,15 +272,20 @@ class InlineJob:
             match instruction:
                 case Trigger(barrier):
                     for worker in range(self._graph.workers):
-                        self._carry_out(worker, 0, self._tasks[worker, 0].on_trigger(barrier))
+                        self._begin((worker, 0), self._control(worker, barrier))
                 case Commit(checkpoint):
                     check_budget(self._graph, self._tasks.values())
                     self._commit(checkpoint)
                 case Finish():
                     for worker in range(self._graph.workers):
-                        self._carry_out(worker, 0, self._tasks[worker, 0].on_end())
+                        self._begin((worker, 0), self._control(worker, None))
                 case other:
                     assert_never(other)
+
+    def _control(self, worker: int, barrier: Barrier | None) -> Iterator[list[TaskOutput]]:
+        """A barrier, or the end, for the reads of a worker, when it has come to it."""
+        task = self._tasks[worker, 0]
+        yield from task.to_end(task.on_end() if barrier is None else task.on_trigger(barrier))
 
     def _commit(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint

@@ -43,7 +43,9 @@ from streamflow.connect.sink import (
 from streamflow.connect.units import parse_size
 from streamflow.engine.clock import SystemClock
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
-from streamflow.engine.task import Aligned, Finished, Send, Task, TaskOutput, Write, named
+from streamflow.engine.naming import named
+from streamflow.engine.outputs import Aligned, Finished, Send, TaskOutput, Write
+from streamflow.engine.task import Task
 from streamflow.errors import DataError, EngineError, UserError
 from streamflow.flow.calls import later_keyword
 from streamflow.flow.flow import Flow
@@ -55,7 +57,7 @@ from streamflow.plan.rules import optimise
 from streamflow.runners.checkpoints import CheckpointedJob, Checkpoints, base_of, check_place, open_job
 from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.interrupt import Interrupt
-from streamflow.runners.progress import Progress, Snapshot, progress_for
+from streamflow.runners.progress import Snapshot, progress_for
 from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
@@ -172,11 +174,10 @@ def run_graph(
         raise EngineError("the local runner has one worker and no exchange")
     with OpenFunctions(graph):
         job = _LocalJob(graph, memory, spilled, stored)
-        with Interrupt() as interrupt:
-            try:
-                return job.run(interrupt)
-            finally:
-                job.close()
+        try:
+            return job.run()
+        finally:
+            job.close()
 
 
 @dataclass(slots=True)
@@ -195,6 +196,8 @@ class _LocalJob:
         self._graph = graph
         self._spilled = spilled
         self._stored = stored
+        self._interrupt = Interrupt()
+        self._progress = progress_for(graph)
         self._clock = SystemClock()
         self._job = uuid.uuid4().hex if stored is None else stored.job
         self._started = self._clock.monotonic()
@@ -227,7 +230,8 @@ class _LocalJob:
         self._open_sinks()
         for read, own in splits.items():
             self._reads.append(OpenRead(graph, graph.nodes[read], self._task, own))
-        self._bounded = all(work.source.bounded for work in graph.reads().values())
+        self._publishes = stored is not None or not all(work.source.bounded for work in graph.reads().values())
+        """Before its end, too."""
 
     def _open_sinks(self) -> None:
         for node_id, work in self._graph.sinks().items():
@@ -249,12 +253,12 @@ class _LocalJob:
 
     # -- the loop
 
-    def run(self, interrupt: Interrupt) -> JobResult:
-        progress = progress_for(self._graph)
-        try:
-            self._loop(interrupt, progress)
-        finally:
-            progress.finish(self._snapshot())
+    def run(self) -> JobResult:
+        with self._interrupt:
+            try:
+                self._loop()
+            finally:
+                self._progress.finish(self._snapshot())
         return JobResult(
             name=self._graph.name,
             rows_in=self._rows_in,
@@ -264,45 +268,60 @@ class _LocalJob:
             dead=dead_rows([self._task]),
             spilled=self._spilled.written,
             seconds=(self._clock.monotonic() - self._started) / 1e6,
-            stopped=interrupt.asked,
+            stopped=self._interrupt.asked,
             published=self._finished,
         )
 
-    def _loop(self, interrupt: Interrupt, progress: Progress) -> None:
+    def _loop(self) -> None:
         self._tell_time()
-        for read in self._reads:
-            self._carry_out(read.start())
-            self._report_end(read)
         interval = INTERVAL if self._stored is None else self._stored.every
-        publishes = self._stored is not None or not self._bounded
         publish_at = self._clock.monotonic() + interval
-        while not self._finished:
-            if interrupt.asked:
-                if publishes:
-                    self._tell(StopAsked())
+        for read in self._reads:
+            self._take(read, read.start())
+        while not self._finished and not self._gives_up():
+            if self._interrupt.asked:
+                self._tell(StopAsked())
                 return
             now = self._clock.monotonic()
             self._tell_time()
             if not self._poll_all(now):
                 self._wait(now)
-            if progress.is_due(now):
-                progress.show(self._snapshot())
-            if publishes and now >= publish_at:
+            self._show(now)
+            if self._publishes and now >= publish_at:
                 publish_at = now + interval
                 self._tell(CheckpointDue())
+
+    def _gives_up(self) -> bool:
+        """A job that was interrupted and publishes only at its end has nothing to do any more."""
+        return self._interrupt.asked and not self._publishes
+
+    def _show(self, now: int) -> None:
+        if self._progress.is_due(now):
+            self._progress.show(self._snapshot())
 
     def _poll_all(self, now: int) -> bool:
         """Poll every reader once that may have something; False when none may."""
         polled = False
         for read in self._reads:
-            if not read.can_poll(now):
-                continue
-            self._tell_time()
-            self._carry_out(read.poll(MAX_ROWS, now))
-            check_budget(self._graph, [self._task])
-            self._report_end(read)
-            polled = polled or read.wakes_at is None
+            if read.can_poll(now):
+                self._take(read, read.poll(MAX_ROWS, now))
+                check_budget(self._graph, [self._task])
+                polled = polled or read.wakes_at is None
         return polled
+
+    def _take(self, read: OpenRead, calls: Iterable[list[TaskOutput]]) -> None:
+        """Carry out what a read makes the task do. In between progress is shown, and an interrupt may end it."""
+        if self._gives_up():
+            return
+        self._tell_time()
+        for outputs in calls:
+            self._carry_out(outputs)
+            if self._task.pending:
+                self._show(self._clock.monotonic())
+                if self._gives_up():
+                    return
+        if read.ended:
+            self._tell(ReadEnded(0, read.node.step))
 
     def _wait(self, now: int) -> None:
         """Until a reader wants to be polled or the task to be woken; short enough to see Ctrl-C and show progress."""
@@ -318,11 +337,7 @@ class _LocalJob:
 
     def _tell_time(self) -> None:
         if self._task.goes_by_clock:
-            self._carry_out(self._task.on_time(self._clock.now()))
-
-    def _report_end(self, read: OpenRead) -> None:
-        if read.ended:
-            self._tell(ReadEnded(0, read.node.step))
+            self._carry_out_all(self._task.on_time(self._clock.now()))
 
     # -- what the task and the coordinator want
 
@@ -363,7 +378,7 @@ class _LocalJob:
         for instruction in instructions:
             match instruction:
                 case Trigger(barrier):
-                    self._carry_out(self._task.on_trigger(barrier))
+                    self._carry_out_all(self._task.on_trigger(barrier))
                 case Commit(checkpoint):
                     check_budget(self._graph, [self._task])
                     if self._stored is not None:
@@ -373,9 +388,13 @@ class _LocalJob:
                         self._stored.confirm()
                     self._tell(Committed(checkpoint.number))
                 case Finish():
-                    self._carry_out(self._task.on_end())
+                    self._carry_out_all(self._task.on_end())
                 case other:
                     assert_never(other)
+
+    def _carry_out_all(self, outputs: list[TaskOutput]) -> None:
+        for piece in self._task.to_end(outputs):
+            self._carry_out(piece)
 
     def _prepare(self, barrier: Barrier) -> None:
         """Phase one. Where checkpoints are not stored nothing outlives this process, and no state is written."""

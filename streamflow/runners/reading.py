@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import pyarrow as pa
@@ -22,7 +22,9 @@ from streamflow.connect.source import (
     Wait,
     WatermarkedReader,
 )
-from streamflow.engine.task import Task, TaskOutput, named
+from streamflow.engine.naming import named
+from streamflow.engine.outputs import TaskOutput
+from streamflow.engine.task import Task
 from streamflow.errors import DataError
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MIN_TIME, ORDER
@@ -100,17 +102,22 @@ class OpenRead:
         self.paused: frozenset[str] = frozenset()
         self._unasked = 0  # microseconds for which the reader was to be polled and was not
 
-    def start(self) -> list[TaskOutput]:
-        """Open the reader; what the task says to splits that had ended before."""
-        outputs: list[TaskOutput] = []
+    def start(self) -> Iterator[list[TaskOutput]]:
+        """Open the reader; what the task says to splits that had ended before. See `poll` for how to take it."""
+        task, read = self._task, self.node.id
         self.ended = self._all_ended()
         if self.ended:  # at once: split after split it would be idle in between, and others would go on without it
-            return self._task.on_read_ended(self.node.id)
+            yield from task.to_end(task.on_read_ended(read))
+            return
         for name, state in self._splits.items():
             if state.ended:
-                outputs += self._task.on_split_ended(self.node.id, name, last=False)
-        if not self._splits and not self._looks:
-            return self._task.on_quiet(self.node.id, (), 0)  # no split is idle (rule 3)
+                yield from task.to_end(task.on_split_ended(read, name, last=False))
+        if self._splits or self._looks:
+            self._open_reader()
+        if not self._splits:
+            yield from task.to_end(task.on_quiet(read, (), 0))  # no split is idle (rule 3)
+
+    def _open_reader(self) -> None:
         assert isinstance(self.node.work, ReadSplits)
         try:
             self._reader = self.node.work.source.open({name: self._splits[name].position for name in self._opened()})
@@ -121,7 +128,6 @@ class OpenRead:
         self._clocked = self._reader if isinstance(self._reader, ClockedReader) else None
         self._pausable = self._reader if isinstance(self._reader, PausableReader) else None
         self._align()
-        return outputs if self._splits else self._task.on_quiet(self.node.id, (), 0)
 
     def _opened(self) -> list[str]:
         return [name for name in self._splits if name in self._unfinished]
@@ -136,39 +142,18 @@ class OpenRead:
         """Whether there is something to ask, and the time has come that it named; never without a split."""
         return self._reader is not None and not self.ended and (self.wakes_at is None or self.wakes_at <= now)
 
-    def poll(self, max_rows: int, now: int) -> list[TaskOutput]:
-        """One poll at `now` (monotonic, microseconds) of a read that `can_poll`, and all that follows in this task."""
+    def poll(self, max_rows: int, now: int) -> Iterator[list[TaskOutput]]:
+        """One poll at `now` (monotonic, microseconds) of a read that `can_poll`, and all that follows in this task.
+
+        Each item is what one call into the task gave. The host carries it out before it asks for the next, and gives
+        the task nothing else until there is none; others may have their turn in between.
+        """
         assert self._reader is not None
         if self.wakes_at is not None:  # silence is counted only while somebody listens (rule 4)
             self._unasked += now - self.wakes_at
         self.wakes_at = self.fileno = None
-        found = self._look(now) if self._looks else []
-        outputs = found + self._polled(max_rows, now)
-        self._align()
-        return outputs
-
-    def _look(self, now: int) -> list[TaskOutput]:
-        """Take on splits that have appeared, if it is time to look: they are of the next checkpoint (rule 28)."""
-        assert self._look_every is not None
-        if self._look_at is None:
-            self._look_at = now + int(self._look_every * 1e6)
-        if now < self._look_at:
-            return []
-        self._look_at = now + int(self._look_every * 1e6)
-        outputs: list[TaskOutput] = []
-        new = split_states([name for name in discover(self._graph, self.node) if name not in self._known], self._known)
-        for name in new:
-            outputs += self._task.on_new_split(self.node.id, name)
-        self._known.update(new)
-        self._splits.update(new)
-        self._unfinished.update(new)
-        self._rows.update((name, state.rows) for name, state in new.items())
-        if new:
-            cast("GrowingReader", self._reader).add(dict.fromkeys(new))
-        return outputs
-
-    def _polled(self, max_rows: int, now: int) -> list[TaskOutput]:
-        assert self._reader is not None
+        if self._looks:
+            yield from self._look(now)
         try:
             if self._clocked is not None:
                 self._clocked.on_clock(now / 1e6)
@@ -177,33 +162,59 @@ class OpenRead:
             raise named(error, self.node) from error
         match result:
             case Ended(split):
-                return self._on_ended(split)
-            case Wait(seconds, fileno):
-                self.wakes_at = now + int(seconds * 1e6)
-                self.fileno = fileno
-                if self._look_at is not None:
-                    self.wakes_at = min(self.wakes_at, max(self._look_at, now))
-                outputs = self._watermarks() + self._on_quiet(now)
-                idle_at = self._task.idle_at(self.node.id)
-                if idle_at is not None:  # a long wait must not hide that a split has become idle
-                    self.wakes_at = min(self.wakes_at, max(idle_at + self._unasked, now))
-                return outputs
+                yield from self._on_ended(split)
+            case Wait():
+                yield from self._on_wait(result, now)
             case batches:
-                outputs = []
-                for part in batches:
-                    if isinstance(part, BadRecord):
-                        outputs += self._task.on_bad_record(self.node.id, part)
-                    elif part[1].num_rows:
-                        outputs += self._on_rows(*part)
-                if self._asked is not None:
-                    outputs += self._on_quiet(now)
-                return outputs + self._watermarks()
+                yield from self._on_batches(batches, now)
+        self._align()
 
-    def _on_quiet(self, now: int) -> list[TaskOutput]:
+    def _look(self, now: int) -> Iterator[list[TaskOutput]]:
+        """Take on splits that have appeared, if it is time to look: they are of the next checkpoint (rule 28)."""
+        assert self._look_every is not None
+        if self._look_at is None:
+            self._look_at = now + int(self._look_every * 1e6)
+        if now < self._look_at:
+            return
+        self._look_at = now + int(self._look_every * 1e6)
+        new = split_states([name for name in discover(self._graph, self.node) if name not in self._known], self._known)
+        for name in new:
+            yield from self._task.to_end(self._task.on_new_split(self.node.id, name))
+        self._known.update(new)
+        self._splits.update(new)
+        self._unfinished.update(new)
+        self._rows.update((name, state.rows) for name, state in new.items())
+        if new:
+            cast("GrowingReader", self._reader).add(dict.fromkeys(new))
+
+    def _on_wait(self, wait: Wait, now: int) -> Iterator[list[TaskOutput]]:
+        self.wakes_at = now + int(wait.seconds * 1e6)
+        self.fileno = wait.fileno
+        if self._look_at is not None:
+            self.wakes_at = min(self.wakes_at, max(self._look_at, now))
+        yield from self._watermarks()
+        yield from self._on_quiet(now)
+        idle_at = self._task.idle_at(self.node.id)
+        if idle_at is not None:  # a long wait must not hide that a split has become idle
+            self.wakes_at = min(self.wakes_at, max(idle_at + self._unasked, now))
+
+    def _on_batches(
+        self, parts: Sequence[tuple[str, pa.RecordBatch] | BadRecord], now: int
+    ) -> Iterator[list[TaskOutput]]:
+        for part in parts:
+            if isinstance(part, BadRecord):
+                yield from self._task.to_end(self._task.on_bad_record(self.node.id, part))
+            elif part[1].num_rows:
+                yield from self._on_rows(*part)
+        if self._asked is not None:
+            yield from self._on_quiet(now)
+        yield from self._watermarks()
+
+    def _on_quiet(self, now: int) -> Iterator[list[TaskOutput]]:
         quiet = self._unfinished if self._asked is None else self._asked.quiet()
         if self.paused:
             quiet = [split for split in quiet if split not in self.paused]
-        return self._task.on_quiet(self.node.id, quiet, now - self._unasked)
+        yield from self._task.to_end(self._task.on_quiet(self.node.id, quiet, now - self._unasked))
 
     def _align(self) -> None:
         """Pause the splits that are too far ahead, and let the others go on (rule 5)."""
@@ -220,19 +231,18 @@ class OpenRead:
         except Exception as error:
             raise named(error, self.node) from error
 
-    def _on_rows(self, split: str, batch: pa.RecordBatch) -> list[TaskOutput]:
+    def _on_rows(self, split: str, batch: pa.RecordBatch) -> Iterator[list[TaskOutput]]:
         """Give the task rows in canonical columns, with their order where somebody goes by it."""
         first = self._rows[split]
         self._rows[split] += batch.num_rows
         if self._ordered:
             batch = batch.append_column(ORDER, order_in_split(self._splits[split].number, first, batch.num_rows))
-        outputs: list[TaskOutput] = []
+        task, read = self._task, self.node.id
         for part in salvage(batch, lambda rows: self._canonical(split, rows)):
             if isinstance(part, Rejected):
-                outputs += self._task.on_unfit_rows(self.node.id, split, part)
+                yield from task.to_end(task.on_unfit_rows(read, split, part))
             elif isinstance(part, pa.RecordBatch):
-                outputs += self._task.on_rows(self.node.id, split, part)
-        return outputs
+                yield from task.to_end(task.on_rows(read, split, part))
 
     def _canonical(self, split: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch]:
         schema = self._schema
@@ -248,19 +258,17 @@ class OpenRead:
         except Exception as error:
             raise named(error, self.node) from error
 
-    def _watermarks(self) -> list[TaskOutput]:
-        outputs: list[TaskOutput] = []
+    def _watermarks(self) -> Iterator[list[TaskOutput]]:
         if self._watermarked is not None:
             for split in self._unfinished:
                 time = self._watermarked.watermark(split)
                 if time is not None:
-                    outputs += self._task.on_watermark(self.node.id, split, time)
-        return outputs
+                    yield from self._task.to_end(self._task.on_watermark(self.node.id, split, time))
 
-    def _on_ended(self, split: str) -> list[TaskOutput]:
+    def _on_ended(self, split: str) -> Iterator[list[TaskOutput]]:
         self._unfinished.discard(split)
         self.ended = self._all_ended()
-        return self._task.on_split_ended(self.node.id, split, last=self.ended)
+        yield from self._task.to_end(self._task.on_split_ended(self.node.id, split, last=self.ended))
 
     def states(self) -> dict[str, SplitState]:
         """Every split of this worker as of now: exactly the rows that the task was given."""

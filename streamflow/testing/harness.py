@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from streamflow.cluster.checkpoint import Checkpoint
 from streamflow.connect.units import parse_size
+from streamflow.engine.chain import PAUSE_AFTER
 from streamflow.engine.clock import ManualClock
 from streamflow.errors import UserError
 from streamflow.flow.flow import Flow
@@ -135,6 +136,7 @@ class _Harness:
             checkpoint=checkpoint,
             clock=self._clock,
             max_rows=self._rng.choice([1, 7, 100, 16_384]),
+            pause_after=self._rng.choice([1, 10, PAUSE_AFTER]),
             wrap=checked,
             memory=self._rng.choice(_BUDGETS) if self._memory is None else self._memory,
         )

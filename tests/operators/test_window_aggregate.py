@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.kernels.windows import FinalBound, SlidingSlices
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE, Watermark
 from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
@@ -91,6 +91,8 @@ class Collected:
             if isinstance(event, Watermark):
                 assert event.time >= self.sent
                 self.sent = event.time
+                continue
+            if isinstance(event, Pause):
                 continue
             assert not isinstance(event, Rejected)
             end_times = event.column("window_end").view(pa.int64()).to_pylist()

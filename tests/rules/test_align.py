@@ -14,7 +14,8 @@ from streamflow_connectors import datagen, memory
 import streamflow as sf
 from streamflow import col
 from streamflow.connect import PollResult, Position, Wait
-from streamflow.engine.task import Aligned, Task
+from streamflow.engine.outputs import Aligned
+from streamflow.engine.task import Task
 from streamflow.errors import UserError
 from streamflow.operators.events import Barrier
 from streamflow.plan.explain import explain
@@ -76,12 +77,12 @@ class Job:
         states = dict(at) if at else split_states(discover(self.graph, node), {})
         self.task = Task(self.graph, 0, 0, splits={read: {name: s.times for name, s in states.items()}})
         self.read = OpenRead(self.graph, node, self.task, states)
-        self.read.start()
+        list(self.read.start())
 
     def spreads(self, max_rows: int) -> Iterator[int]:
         """After every poll: how far in event time the greatest row lies ahead of the watermark's split."""
         while not self.read.ended:
-            self.read.poll(max_rows, 0)
+            list(self.read.poll(max_rows, 0))
             states = self.read.states()
             times = [state.times["rows"].greatest for state in states.values() if state.times and not state.ended]
             if len(times) == len(states):
@@ -125,7 +126,7 @@ def test_5_generated_rows_can_wait_also_at_a_rate(rate: float | None) -> None:
     turns, now = set(), 0
     while not job.read.ended:
         now += SECOND
-        job.read.poll(3, now)
+        list(job.read.poll(3, now))
         turns.add(job.read.paused)
     assert turns == {frozenset(), frozenset("0"), frozenset("1")}
     assert sum(job.task.counters()[read].rows_out for read in job.graph.reads()) == 40
@@ -133,18 +134,18 @@ def test_5_generated_rows_can_wait_also_at_a_rate(rate: float | None) -> None:
 
 def test_5_a_split_that_has_shown_nothing_yet_holds_the_others_until_it_is_idle() -> None:
     job = Job(reading(Quiet(), idle="30s", align="1m"))
-    job.read.poll(10, 0)
+    list(job.read.poll(10, 0))
     assert job.read.paused == {"busy"}
-    job.read.poll(10, SECOND)
+    list(job.read.poll(10, SECOND))
     assert job.read.wakes_at == 31 * SECOND, "the reader would sleep for an hour"
-    job.read.poll(10, 31 * SECOND)
+    list(job.read.poll(10, 31 * SECOND))
     assert job.read.paused == frozenset()
     assert job.read.wakes_at is None, "there are rows to read"
 
 
 def test_5_a_paused_split_passes_barriers_and_its_position_is_part_of_the_checkpoint() -> None:
     job = Job(reading(Quiet(), align="1m"))
-    job.read.poll(10, 0)
+    list(job.read.poll(10, 0))
     assert job.read.paused == {"busy"}
     assert job.task.on_trigger(Barrier(1)) == [Aligned(Barrier(1))]
     assert job.read.states()["busy"].position == 1
@@ -154,7 +155,7 @@ def test_5_after_a_restore_the_slowest_split_is_read_first_and_never_paused() ->
     source = memory.Source(fast_and_slow((1, 60), 100), splits=2)
     before = Job(reading(source, align="2m"))
     for _ in range(20):
-        before.read.poll(3, 0)
+        list(before.read.poll(3, 0))
     restored = Job(reading(source, align="2m"), before.read.states())
     assert restored.read.paused == {"1"}
     assert max(restored.spreads(1)) <= 6 * MINUTE
@@ -223,11 +224,11 @@ def test_4_silence_counts_only_while_somebody_listens() -> None:
     """Ten minutes pass in which the reader wants to be polled and the engine is busy elsewhere."""
     job = Job(reading(Quiet(again=20), idle="30s"))
     for _ in range(4):
-        job.read.poll(10, 0)
+        list(job.read.poll(10, 0))
     assert job.read.wakes_at == 20 * SECOND
-    job.read.poll(10, 620 * SECOND)
+    list(job.read.poll(10, 620 * SECOND))
     assert job.read.wakes_at == 630 * SECOND, "silent for 20 s, as far as anybody knows"
-    job.read.poll(10, 630 * SECOND)
+    list(job.read.poll(10, 630 * SECOND))
     assert job.task.idle_at(job.read.node.id) is None, "both are idle now"
 
 

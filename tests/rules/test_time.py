@@ -16,7 +16,8 @@ from streamflow_connectors import jsonl, memory, parquet
 import streamflow as sf
 from streamflow import col
 from streamflow.connect import Ended, PollResult, Position, SinkContext, Wait
-from streamflow.engine.task import Task, Write
+from streamflow.engine.outputs import Write
+from streamflow.engine.task import Task
 from streamflow.errors import DataError, EngineError, UserError
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.window_aggregate import WindowAggregate

@@ -16,7 +16,8 @@ from streamflow_connectors import memory
 import streamflow as sf
 from streamflow import col
 from streamflow.engine.exchange import Router
-from streamflow.engine.task import Aligned, Send, Task
+from streamflow.engine.outputs import Aligned, Send
+from streamflow.engine.task import Task
 from streamflow.errors import StreamflowError
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import HASH_VERSION

@@ -8,8 +8,9 @@ from streamflow_connectors import memory, parquet
 
 import streamflow as sf
 from streamflow.cluster.checkpoint import SplitState
+from streamflow.engine.outputs import Send
 from streamflow.engine.split_time import SplitTime
-from streamflow.engine.task import Send, Task
+from streamflow.engine.task import Task
 from streamflow.errors import Fatal
 from streamflow.operators.events import MAX_TIME, Watermark
 from streamflow.plan.placement import place
@@ -38,6 +39,6 @@ def test_a_read_whose_splits_had_all_ended_before_a_restart_is_never_idle_but_at
     splits = {name: SplitState(times={"rows": SplitTime(7)}, ended=True) for name in ("first", "second")}
     task = Task(graph, 0, 1, splits={read: {name: state.times for name, state in splits.items()}})
     opened = OpenRead(graph, graph.nodes[read], task, splits)
-    sent = [output.event for output in opened.start() if isinstance(output, Send)]
+    sent = [output.event for outputs in opened.start() for output in outputs if isinstance(output, Send)]
     assert opened.ended
     assert set(sent) == {Watermark(MAX_TIME)}
