@@ -249,11 +249,11 @@ class Text:
         return self.to_datetime(format).dt.date()
 
     def to_datetime(self, format: str | None = None) -> Expr:  # noqa: A002
-        """As a time, UTC unless the text says otherwise. Without a format: ISO 8601.
+        """As a time, UTC unless the text says otherwise. Without a format: ISO 8601. `%S.%f` reads one to six digits.
 
-        >>> from streamflow.flow.expr import col
-        >>> col("day").str.to_datetime("%d.%m.%Y")
-        col('day').str.to_datetime('%d.%m.%Y')
+        >>> [time] = evaluate(col("t").str.to_datetime("%d.%m.%Y %H:%M:%S.%f"), t=["1.5.2024 12:30:00.25"])
+        >>> time.isoformat()
+        '2024-05-01T12:30:00.250000+00:00'
         """
         return self._expr._call("str.to_datetime", format=format)
 

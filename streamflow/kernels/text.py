@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 _UTC = pa.timestamp("us", "UTC")
 _DIGITS, _INT_DIGITS = 38, 20
 """What a decimal has room for, and what the greatest integer takes."""
+_FRACTION = r"^(?P<seconds>.*)\.(?P<fraction>[0-9]{1,6})(?P<rest>(?:[^0-9.][^.]*)?)$"
 _HAS_ZONE = r"(Z|[+-]\d\d:?\d\d)$"
 
 
@@ -51,9 +52,25 @@ def parse_iso_times(array: pa.Array) -> pa.Array:
 def parse_times(array: pa.Array, layout: str) -> pa.Array:
     """Times written in a layout of strptime, UTC unless it says a zone. ValueError with the first that does not fit.
 
-    >>> parse_times(pa.array(["1.5.2024"]), "%d.%m.%Y").to_pylist()[0].isoformat()
-    '2024-05-01T00:00:00+00:00'
+    `.%f`, one to six digits, may stand in it once, with no other point behind.
+
+    >>> parse_times(pa.array(["1.5.2024 08:00:00.25"]), "%d.%m.%Y %H:%M:%S.%f").to_pylist()[0].isoformat()
+    '2024-05-01T08:00:00.250000+00:00'
     """
+    before, fraction, after = layout.partition(".%f")
+    if not fraction:
+        return _parse_seconds(array, layout)
+    parts = pc.extract_regex(array, _FRACTION)
+    if parts.null_count > array.null_count:
+        wrong = array.filter(pc.and_(parts.is_null(), array.is_valid()))[0]
+        raise ValueError(f"{wrong.as_py()!r} is not a time as {layout!r}")
+    seconds, digits, rest = parts.flatten()
+    times = _parse_seconds(pc.binary_join_element_wise(seconds, rest, ""), before + after)
+    micros = pc.utf8_rpad(digits, 6, "0").cast(pa.int64()).cast(pa.duration("us"))
+    return pc.add_checked(times, micros)
+
+
+def _parse_seconds(array: pa.Array, layout: str) -> pa.Array:
     parsed = pc.strptime(array, format=layout, unit="us", error_is_null=True)
     if parsed.null_count > array.null_count:
         wrong = array.filter(pc.and_(parsed.is_null(), array.is_valid()))[0]

@@ -22,13 +22,17 @@ def _concat(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
     return of_arrays(lambda *parts: pc.binary_join_element_wise(*parts, separator, null_handling=nulls), type_, args)
 
 
+_FRACTION = re.compile(r"(?:(?!%f).)*%S\.%f(?:[^%.0-9](?:[^%.]|%[zZp%])*|%[zZp])?")
+"""Layouts with a fraction that can be told from the rest of the text."""
+
+
 def _to_datetime(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
     layout = call.option("format")
     if layout is None:
         return of_arrays(text.parse_iso_times, type_, args)
-    if "%f" in layout:
+    if "%f" in layout and not _FRACTION.fullmatch(layout):
         raise UserError(
-            f"to_datetime({layout!r}): there is no %f",
+            f"to_datetime({layout!r}): %f does not stand as %S.%f, with no point or number behind",
             remedy="without a format ISO 8601 is read, with fractions of a second",
         )
     return of_arrays(lambda a: text.parse_times(a, layout), type_, args)
