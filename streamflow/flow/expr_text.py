@@ -24,6 +24,8 @@ _INSTEAD = {
     "removesuffix": "write .str.strip_suffix(...)",
     "json_extract": "write .str.json_path_match('$.a.b[0]')",
     "findall": "write .str.extract_all(pattern)",
+    "replace_many": "write .str.replace_all(pattern, value) for each of them",
+    "contains_any": "write .str.contains('one|other')",
     "len_utf8": "write .str.len_bytes()",
 }
 
