@@ -49,6 +49,7 @@ from streamflow.plan.logical.windows import (
 
 WINDOW_START = "window_start"
 WINDOW_END = "window_end"
+RANK = "rank"
 TIMESTAMP = pa.timestamp("us", "UTC")
 OWN = "~"
 """What names of columns that steps keep for themselves start with."""
@@ -262,20 +263,38 @@ def late_type(keys: tuple[str, ...], window: Window, kind: StreamType) -> Stream
 
 
 def topped(
-    keys: tuple[str, ...], window: Window | Final, n: int, by: Sequence[SortKey], kind: StreamType
+    keys: tuple[str, ...],
+    window: Window | Final,
+    n: int,
+    by: Sequence[SortKey],
+    kind: StreamType,
+    firing: Firing | None = None,
 ) -> StreamType:
-    """Rows as they are; over a window: its keys, its bounds, then the other columns."""
+    """Rows as they are; over a window: its keys, its bounds, then the other columns; of a changelog with a rank."""
     row_count("top", n)
     _check_order(by, kind)
     if isinstance(window, Final):
         return kind
     rest = [field for field in kind.schema if field.name not in keys]
-    fields = [*(kind.schema.field(key) for key in keys), *_bound_fields(window), *rest]
+    fields = [*(kind.schema.field(key) for key in keys), *_bound_fields(window)]
+    changelog = None
+    refines = firing is not None and firing.refines
+    if firing is not None and refines and firing.accumulates:
+        if RANK in kind.schema.names:
+            raise SchemaError(
+                f"a top that is a changelog has a column {RANK!r}, and the rows have one too",
+                remedy=f'rename it before the window: .rename({{"{RANK}": "..."}})',
+            )
+        fields.append(pa.field(RANK, pa.int64()))
+        changelog = tuple(field.name for field in fields)
+    fields += rest
     _check_clash(fields, keys, window)
     return StreamType(
         schema=pa.schema(fields),
-        event_time=not isinstance(window, ProcessingTime),
-        bounds=_bounds_after(keys, window, kind),
+        event_time=not isinstance(window, Global | Count | ProcessingTime),
+        changelog=changelog,
+        bounds=() if changelog is not None else _bounds_after(keys, window, kind),
+        lateness=kind.lateness + firing.allowed if firing is not None and refines else 0,
     )
 
 

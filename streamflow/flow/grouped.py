@@ -222,24 +222,19 @@ class WindowedStream:
             return aggregate(self._rows, self._keys, self._window, made, at, self._firing)
 
     def top(self, n: int, *, by: By) -> Stream:
-        """The `n` first rows of each window (and key), when the watermark passes its end.
+        """The `n` first rows of each window (and key), when the watermark passes its end (and its trigger says so).
 
         Largest first, nulls last; `col("x").asc()` smallest first; later columns of `by`, then the remaining ones,
         ascending, break ties. Its columns: the keys, `window_start`, `window_end`, then the rows' other columns.
+
+        With `allowed_lateness=` or a trigger that accumulates it is a changelog, with a column `rank`, from 1, before
+        the other columns: its key are the keys, the window's bounds and the rank.
 
         >>> rides.key_by("city").window(sf.tumbling("1h")).top(3, by=["fare", col("at").asc()]).schema.names
         ['city', 'window_start', 'window_end', 'at', 'fare', 'tags']
         """
         with Building("top") as at:
-            if self._firing.refines:
-                raise UserError(
-                    "top of windows that fire more than once is not in this version",
-                    remedy="leave allowed_lateness= and trigger= out; over results of such windows: agg them, then top",
-                )
-            if isinstance(self._window, Global | Count):
-                what = "a global window" if isinstance(self._window, Global) else "windows of so many rows"
-                raise UserError(f"top of {what} is not in this version", remedy="give it a window of event time")
-            return _top(self._rows, self._keys, self._window, n, sort_keys(by), at)
+            return _top(self._rows, self._keys, self._window, n, sort_keys(by), at, self._firing)
 
     if not TYPE_CHECKING:
 
@@ -334,8 +329,24 @@ def aggregate(
 
 
 def _top(
-    rows: Stream, keys: tuple[str, ...], window: Window | Final, n: int, by: tuple[SortKey, ...], at: Location
+    rows: Stream,
+    keys: tuple[str, ...],
+    window: Window | Final,
+    n: int,
+    by: tuple[SortKey, ...],
+    at: Location,
+    firing: checked.Firing | None = None,
 ) -> Stream:
-    kind = checked.topped(keys, window, n, by, rows._node.type)
-    node = Top(type=kind, location=at, input=rows._node, keys=keys, window=window, n=n, by=by)
+    kind = checked.topped(keys, window, n, by, rows._node.type, firing)
+    node = Top(
+        type=kind,
+        location=at,
+        input=rows._node,
+        keys=keys,
+        window=window,
+        n=n,
+        by=by,
+        lateness=0 if firing is None else firing.lateness,
+        trigger=None if firing is None else firing.trigger,
+    )
     return rows._next(node, "top")

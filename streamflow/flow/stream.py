@@ -396,8 +396,7 @@ class Stream:
                     remedy='ask it directly: counts = rows.window(sf.tumbling("1h")).agg(...), then counts.late()',
                 )
             kind = checked.late_type(node.keys, node.window, node.input.type)
-            lateness = node.lateness if isinstance(node, Aggregate) else 0
-            late = Late(type=kind, location=at, input=node, keys=node.keys, window=node.window, lateness=lateness)
+            late = Late(type=kind, location=at, input=node, keys=node.keys, window=node.window, lateness=node.lateness)
             return self._next(late, "late")
 
     def write(self, name: str, sink: Sink, *, on_error: OnError | None = None) -> None:

@@ -32,6 +32,7 @@ from streamflow.plan.logical.nodes import (
     Late,
     MapBatches,
     MapRows,
+    Members,
     Named,
     Node,
     Partition,
@@ -180,6 +181,8 @@ def _title(node: Node) -> str:  # noqa: C901 (one case for each node)
             return f"rows late for results{_by(node.keys)}{_window(node.window)}"
         case Assign():
             return f"rows with their windows of {type(node.assigner).__name__}"
+        case Members():
+            return "members of tops"
         case Hold(by=by):
             return f"watermark held back by {duration(by)}"
         case Partition():
@@ -232,8 +235,8 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
                 yield "watermark", _watermark(node.watermark or BoundedOutOfOrderness(0))
         case WithEventTime():
             yield "watermark", _watermark(node.watermark) + (", for each split of the read" if node.per_split else "")
-        case Aggregate():
-            yield from _details_of_aggregate(node)
+        case Aggregate() | Top():
+            yield from _details_of_windows(node)
         case Process():
             yield from _details_of_process(node)
         case _:
@@ -253,8 +256,9 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
         yield "rows", "append-only" if key is None else f"a changelog with the key ({', '.join(key)})"
 
 
-def _details_of_aggregate(node: Aggregate) -> Iterator[tuple[str, str]]:
-    yield "computes", "; ".join(map(_named, node.aggregates))
+def _details_of_windows(node: Aggregate | Top) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Aggregate):
+        yield "computes", "; ".join(map(_named, node.aggregates))
     if node.lateness:
         yield "lateness", f"{duration(node.lateness)} after its end a window is dropped"
     if node.trigger is not None:

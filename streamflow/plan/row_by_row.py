@@ -9,6 +9,7 @@ from streamflow.operators.assign_windows import AssignWindows
 from streamflow.operators.base import Operator
 from streamflow.operators.changes import ShowChanges
 from streamflow.operators.hold import HoldWatermark
+from streamflow.operators.members import Members as ListMembers
 from streamflow.operators.stateless import (
     ApplyBatches,
     Compute,
@@ -29,6 +30,7 @@ from streamflow.plan.logical.nodes import (
     Hold,
     MapBatches,
     MapRows,
+    Members,
     Node,
     Peek,
     Project,
@@ -72,6 +74,8 @@ def row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
             return label, partial(ApplyBatches, node.function, schema, node.max_rows, node.form)
         case Peek():
             return f"peek {node.rows}", partial(PeekRows, node.name or "peek", node.rows)
+        case Members():
+            return "members of tops", partial(ListMembers, schema)
         case Hold():
             return f"watermark held back by {duration(node.by)}", partial(HoldWatermark, node.by)
         case Changes():

@@ -155,12 +155,26 @@ def test_late_rows_can_be_all_that_is_read(flow: sf.Flow, rides: sf.Stream) -> N
     assert [row["window_end"].timestamp() for row in results["late"].to_pylist()] == [3600]
 
 
+def test_a_top_that_is_a_changelog_has_a_rank_in_its_key(rides: sf.Stream) -> None:
+    top = rides.key_by("city").window(sf.tumbling("1m"), allowed_lateness="1s").top(2, by="fare")
+    assert top.schema.names == ["city", "window_start", "window_end", "rank", "at", "fare"]
+    assert top._node.type.changelog == ("city", "window_start", "window_end", "rank")
+    assert top._node.type.lateness == SECOND
+    of_all = rides.window(sf.global_window(), trigger=sf.trigger(early=1)).top(2, by="fare")
+    assert of_all._node.type.changelog == ("rank",)
+    with pytest.raises(SchemaError, match="has a column 'rank'"):
+        rides.rename({"fare": "rank"}).window(sf.tumbling("1m"), allowed_lateness="1s").top(2, by="rank")
+
+
+def test_a_top_that_fires_once_has_none(rides: sf.Stream) -> None:
+    for window in (sf.count_window(3), sf.global_window()):
+        top = rides.key_by("city").window(window).top(1, by="fare")
+        assert top.schema.names == ["city", "at", "fare"]
+        assert top._node.type.changelog is None
+        assert not top._node.type.event_time
+
+
 REFUSED: dict[str, tuple[Callable[[sf.Stream], object], str]] = {
-    "a top that refines": (
-        lambda rides: rides.window(sf.tumbling("1m"), allowed_lateness="1s").top(1, by="fare"),
-        "top of windows that fire more than once",
-    ),
-    "a top of all": (lambda rides: rides.window(sf.global_window()).top(1, by="fare"), "top of a global window"),
     "late for all": (lambda rides: rides.window(sf.global_window(), allowed_lateness="1s"), "no row is late"),
     "late of no window": (lambda rides: rides.filter(col("fare") > 1).late(), "not the result of a window"),
     "late of what is final": (
@@ -168,10 +182,6 @@ REFUSED: dict[str, tuple[Callable[[sf.Stream], object], str]] = {
         "not the result of a window",
     ),
     "late of one window": (lambda rides: rides.window(sf.global_window()).agg(n=sf.count()).late(), "can be late for"),
-    "a top of rows by number": (
-        lambda rides: rides.window(sf.count_window(3)).top(1, by="fare"),
-        "so many rows is not",
-    ),
     "late for so many rows": (lambda rides: rides.window(sf.count_window(3), allowed_lateness="1s"), "no row is late"),
     "so many rows, early": (lambda rides: rides.window(sf.count_window(3), trigger=sf.trigger(early=1)), "has them"),
     "no rows": (lambda rides: sf.count_window(0), "is not a number of rows"),

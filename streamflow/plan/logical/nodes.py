@@ -182,8 +182,17 @@ class Top(LogicalNode):
     window: Window | Final
     n: int
     by: tuple[SortKey, ...]
+    lateness: int = 0
+    trigger: Trigger | None = None
     partitioned: bool = False
-    """As for `Aggregate`."""
+    """These three are as for `Aggregate`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members(LogicalNode):
+    """The records of lists in the column `~rows`, as rows; of a changelog with their `rank`. Made by a rule."""
+
+    input: Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +286,7 @@ Node: TypeAlias = (
     | Late
     | Partition
     | Hold
+    | Members
     | Assign
     | Changes
     | Write

@@ -12,10 +12,12 @@ from streamflow.plan.rules.filters import push_filters
 from streamflow.plan.rules.late import late_beside_results
 from streamflow.plan.rules.order import carry_order
 from streamflow.plan.rules.projection import push_projection
+from streamflow.plan.rules.tops import tops_as_aggregates
 from streamflow.plan.rules.validate import validate
 
 RULES: tuple[Callable[[Graph], Graph], ...] = (
     time_per_split,
+    tops_as_aggregates,
     assigned_windows,
     late_beside_results,
     plain_aggregates,

@@ -24,6 +24,7 @@ from streamflow.plan.logical.nodes import (
     LogicalNode,
     MapBatches,
     MapRows,
+    Members,
     Named,
     Node,
     Partition,
@@ -122,7 +123,7 @@ def _reads(node: Node, wanted: Names, visible: Names) -> Names:
             return wanted or frozenset(node.type.schema.names[:1])
         case Top():
             return visible | frozenset(node.keys) | {key.column for key in node.by} | _bound_column(node.window)
-        case Changes() | Peek() | MapBatches() | Late() | Write() | Dedup():
+        case Changes() | Peek() | MapBatches() | Late() | Write() | Dedup() | Members():
             return visible
         case Read() | DeadLetters():
             return frozenset()
