@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.files import FileRead
 from benchmarks.nexmark import BARE_SIZE, SIZES, Measured
+from benchmarks.spilling import Spilled
 from benchmarks.start import Start
 from benchmarks.targets import SPEED_SIZE
 
@@ -72,6 +73,13 @@ def file_rows(reads: Iterable[FileRead]) -> Iterable[tuple[str, ...]]:
         )
 
 
+def spilled_rows(spilled: Iterable[Spilled]) -> Iterable[tuple[str, ...]]:
+    yield ("state", "M rows/s in memory", "spilling", "left", "MB written")
+    for one in spilled:
+        speeds = (one.rows / best.cpu / 1e6 for best in (one.kept, one.spilled))
+        yield (one.name, *(f"{speed:.2f}" for speed in speeds), f"{one.ratio:.0%}", f"{one.written:.0f}")
+
+
 def start_rows(starts: Iterable[Start]) -> Iterable[tuple[str, ...]]:
     yield ("start", "seconds", "at most")
     for one in starts:
@@ -79,7 +87,11 @@ def start_rows(starts: Iterable[Start]) -> Iterable[tuple[str, ...]]:
 
 
 def as_json(
-    facts: Mapping[str, str], measured: Sequence[Measured], reads: Sequence[FileRead], starts: Sequence[Start]
+    facts: Mapping[str, str],
+    measured: Sequence[Measured],
+    reads: Sequence[FileRead],
+    spilled: Sequence[Spilled],
+    starts: Sequence[Start],
 ) -> dict[str, Any]:
     """Everything measured; seconds, rows, megabytes, and the ratios that are compared between runs."""
     queries = {
@@ -107,6 +119,16 @@ def as_json(
         "facts": dict(facts),
         "nexmark": queries,
         "files": files,
+        "spilling": {
+            one.name: {
+                "rows": one.rows,
+                "kept": _best(one.kept),
+                "spilled": _best(one.spilled),
+                "left": round(one.ratio, 3),
+                "megabytes": round(one.written, 1),
+            }
+            for one in spilled
+        },
         "start": {one.name: round(one.seconds, 4) for one in starts},
     }
 

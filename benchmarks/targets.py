@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.nexmark import BARE_SIZE, Measured
+from benchmarks.spilling import TIMES, Spilled
 from benchmarks.start import Start
 
 SPEED_SIZE = 16384
@@ -16,6 +17,9 @@ _ADDED = 0.25
 _ADDED_US = 40.0
 """What it may add to a batch of a query without state."""
 
+_SPILLED = 0.25
+"""What is to be left of the speed of windows whose state does not fit in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -25,7 +29,7 @@ class Verdict:
     met: bool
 
 
-def judge(measured: Sequence[Measured], starts: Sequence[Start]) -> Iterable[Verdict]:
+def judge(measured: Sequence[Measured], spilled: Sequence[Spilled], starts: Sequence[Start]) -> Iterable[Verdict]:
     for one in measured:
         if one.keys != "compact":
             continue
@@ -39,6 +43,9 @@ def judge(measured: Sequence[Measured], starts: Sequence[Start]) -> Iterable[Ver
         elif (added := one.added) is not None:
             text = f"{one.name}: the engine adds {added:.0%} to bare operators at {BARE_SIZE}, at most {_ADDED:.0%}"
             yield Verdict(text, added <= _ADDED)
+    for job in spilled:
+        text = f"{job.name}: {job.ratio:.0%} of the speed at {TIMES} x the memory, at least {_SPILLED:.0%} wanted"
+        yield Verdict(text, job.ratio >= _SPILLED)
     for start in starts:
         if start.target is not None:
             text = f"{start.name}: {start.seconds:.2f} s, at most {start.target:.2f} s"

@@ -12,12 +12,12 @@ from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.ordering import top_rows
 from streamflow.kernels.windows import EndlessSlices
 from streamflow.operators.base import Output
-from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
+from streamflow.operators.events import MAX_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import before_watermark
 from streamflow.operators.panes import PENDING, DiscardingPanes, Pairs
 from streamflow.state.container import Container
-from streamflow.state.held_rows import HeldRows
 from streamflow.state.progress import Progress
+from streamflow.state.rows_by_time import RowsByTime
 
 SWEEP = 1 << 16
 """With so many keys those that wait for no more rows of a window are forgotten."""
@@ -43,8 +43,7 @@ class CountAggregate:
         self._used = [schema.get_field_index(name) for name in used]
         fields = pa.schema([schema.field(name) for name in used])
         self._key_count = len(keys)
-        self._held = HeldRows(fields, range(len(keys)))
-        self._earliest = MIN_TIME  # no row held is older; MIN_TIME until what a restore brought has been seen
+        self._held = RowsByTime(fields, range(len(keys)))
         self._panes = DiscardingPanes(pa.schema([schema.field(key) for key in keys]), EndlessSlices(), aggregates)
         self._progress = Progress()
         self._limit = SWEEP
@@ -59,23 +58,15 @@ class CountAggregate:
         times = raw_values(rows.column(-1))
         kept = before_watermark(times + 1, rows.columns[: self._key_count], self._progress)
         if kept is not None:
-            rows, times = rows.take(pa.array(kept)), times[kept]
-        if rows.num_rows:
-            self._earliest = min(self._earliest, int(times.min()))
-            self._held.append(rows)
+            rows = rows.take(pa.array(kept))
+        self._held.append(rows)
         yield from ()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         self._progress.advance(watermark.time)
-        if self._earliest < watermark.time:
-            rows = self._held.take()
-            due = raw_values(rows.column(-1)) < watermark.time
-            later = rows.filter(pa.array(~due))
-            self._held.append(later)
-            self._earliest = int(raw_values(later.column(-1)).min(initial=MAX_TIME))
-            if due.any():
-                yield from self._count(rows.filter(pa.array(due)))
-                self._sweep()
+        for rows in self._held.take_before(watermark.time):
+            yield from self._count(rows)
+            self._sweep()
         if watermark.time == MAX_TIME:
             yield from self._send_rest()
         yield watermark

@@ -13,11 +13,11 @@ from streamflow.kernels.grouping import group
 from streamflow.kernels.ordering import order
 from streamflow.operators.base import Output
 from streamflow.operators.events import MAX_TIME, TIME, Batch, Watermark
-from streamflow.operators.firing import before_watermark, split_fired
+from streamflow.operators.firing import before_watermark
 from streamflow.state.container import Container
-from streamflow.state.held_rows import HeldRows
 from streamflow.state.keyed_table import KeyedTable
 from streamflow.state.progress import Progress
+from streamflow.state.rows_by_time import RowsByTime
 
 _KEPT = "kept"
 SWEEP = 1 << 16
@@ -42,7 +42,7 @@ class Dedup:
         self._time = schema.get_field_index(TIME)
         self._rest = [place for place, name in enumerate(schema.names) if name not in keys and name != TIME]
         self._seen = KeyedTable(pa.schema([schema.field(key) for key in keys]), pa.schema({_KEPT: pa.int64()}))
-        self._held = HeldRows(schema, self._places) if keep == "first" else None
+        self._held = RowsByTime(schema, self._places, self._time) if keep == "first" else None
         self._progress = Progress()
         self._limit = SWEEP
 
@@ -60,12 +60,10 @@ class Dedup:
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         self._progress.advance(watermark.time)
-        if self._held is not None and self._held.count:
-            done, waiting, _ = split_fired(self._held.take(), self._time, watermark.time - 1)
-            self._held.append(waiting)
-            if done.num_rows:
-                columns = [done.column(place) for place in (self._time, *self._rest)]
-                yield from self._first_ones(done.take(pa.array(order(columns, [False] * len(columns)))))
+        if self._held is not None:
+            for rows in self._held.take_before(watermark.time):
+                columns = [rows.column(place) for place in (self._time, *self._rest)]
+                yield from self._first_ones(rows.take(pa.array(order(columns, [False] * len(columns)))))
         if self._within is not None and len(self._seen) > self._limit:
             self._sweep(watermark.time)
         yield watermark

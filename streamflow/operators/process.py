@@ -170,8 +170,7 @@ class Process:
         self._progress.advance(watermark.time)
         passed = self._progress.watermark
         if self._held is not None:
-            rows = self._held.take_before(passed)
-            if rows.num_rows:
+            for rows in self._held.take_before(passed):
                 yield from self._run_in_order(rows)
         yield from self._go_off(passed)
         self._objects.forget(passed)

@@ -103,8 +103,8 @@ class SlicePartials:
 
 
 def is_large(chunks: Sequence[Chunk]) -> bool:
-    """Some of them are in files, and together they are too large to be merged at once."""
-    return sum(chunk.rows.num_rows for chunk in chunks) > PART_ROWS and any(c.offsets is not None for c in chunks)
+    """They are too large together to be merged at once."""
+    return len(chunks) > 1 and sum(chunk.rows.num_rows for chunk in chunks) > PART_ROWS
 
 
 def _cover(slices: range) -> Iterator[tuple[int, int]]:

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
+from streamflow.state.memory import SpillStore
 
 
 class HeldRows:
-    """Rows of one schema, appended in chunks and taken all at once.
+    """A `Spillable` container of rows of one schema, appended in chunks and taken all at once.
 
     `keys`: positions of the columns that decide a row's key group.
 
@@ -28,22 +29,51 @@ class HeldRows:
         self.count = 0
         self._keys = tuple(keys)
         self._chunks: list[pa.RecordBatch] = []
+        self._bytes = 0
+        self._files: list[int] = []
+        self._store: SpillStore | None = None
 
     def append(self, batch: pa.RecordBatch) -> None:
         if batch.num_rows:
             self._chunks.append(batch)
             self.count += batch.num_rows
+            if self._store is not None:
+                self._bytes += batch.nbytes
 
     def take(self) -> pa.RecordBatch:
         """All rows as one batch; nothing is held afterwards."""
-        chunks, self._chunks, self.count = self._chunks, [], 0
+        chunks = self._all()
+        self._forget()
         if not chunks:
             return empty_batch(self.schema)
         return chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
 
+    @property
+    def resident(self) -> int:
+        return self._bytes
+
+    def attach(self, store: SpillStore) -> None:
+        self._store = store
+
+    def spill(self, wanted: int) -> None:
+        """All go: none is needed before the others."""
+        assert self._store is not None
+        if self._chunks:
+            self._files.append(self._store.put(pa.concat_batches(self._chunks)))
+            self._chunks, self._bytes = [], 0
+
+    def _all(self) -> list[pa.RecordBatch]:
+        store = self._store
+        return self._chunks if store is None else [*self._chunks, *map(store.get, self._files)]
+
+    def _forget(self) -> None:
+        for file in self._files:
+            assert self._store is not None
+            self._store.free(file)
+        self._chunks, self._files, self._bytes, self.count = [], [], 0, 0
+
     def snapshot(self, groups: int) -> Snapshot:
-        rows = self.take()
-        self.append(rows)
+        rows = pa.concat_batches([empty_batch(self.schema), *self._all()])
         of_row = key_groups(hash_columns([rows.column(key) for key in self._keys], rows.num_rows), groups)
         order = np.argsort(of_row, kind="stable")
         offsets = np.searchsorted(of_row[order], np.arange(groups + 1))

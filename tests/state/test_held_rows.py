@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.state.held_rows import HeldRows
+from streamflow.state.memory import SpillBuffers
 
 SCHEMA = pa.schema([("n", pa.int64()), ("key", pa.string())])
 
@@ -47,3 +48,25 @@ def test_later_changes_do_not_show_in_a_snapshot() -> None:
 def test_without_rows_a_batch_of_the_schema_is_taken() -> None:
     assert held([]).take().schema == SCHEMA
     assert held([]).snapshot(3).offsets.tolist() == [0, 0, 0, 0]
+
+
+@given(st.lists(st.sampled_from(["append", "spill", "take", "snapshot"]), max_size=20))
+def test_rows_that_spilled_are_held_like_others(actions: list[str]) -> None:
+    found, expected, store = held([]), list[int](), SpillBuffers()
+    found.attach(store)
+    for number, action in enumerate(actions):
+        match action:
+            case "append":
+                found.append(pa.record_batch([[number], pa.array(["a"])], schema=SCHEMA))
+                expected.append(number)
+            case "spill":
+                found.spill(1)
+                assert found.resident == 0
+            case "take":
+                assert sorted(found.take().column("n").to_pylist()) == expected
+                expected = []
+            case "snapshot":
+                new = held([])
+                new.restore([found.snapshot(4)], range(4))
+                assert sorted(new.take().column("n").to_pylist()) == expected
+        assert found.count == len(expected)
