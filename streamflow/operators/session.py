@@ -79,7 +79,7 @@ class SessionAggregate:
             self._earliest = min(self._earliest, int(ends.min()))
             self._raw.append(rows)
             self._raw_rows += rows.num_rows
-            if self._raw_rows >= max(COALESCED, self._open.count // 2):
+            if self._raw_rows >= (COALESCED if self._open.spilled else max(COALESCED, self._open.count // 2)):
                 self._open.append(self._merge(MIN_TIME))
         return ()
 
@@ -88,13 +88,18 @@ class SessionAggregate:
         if self._earliest <= watermark.time:
             fired, kept, _ = split_fired(self._merge(watermark.time), len(self._keys) + 1, watermark.time)
             self._open.append(kept)
-            self._earliest = self._open.earliest()
             if fired.num_rows:
-                place = len(self._keys)
-                bounds = [times_of(raw_values(fired.column(place + i))) for i in range(2)]
-                columns = [*fired.columns[:place], *bounds, *fired.columns[place + 2 :]]
-                yield from results(columns, self._results, self._shown)
+                yield from self._fire(fired)
+            for rows in self._open.take_due(watermark.time):
+                yield from self._fire(rows)
+            self._earliest = self._open.earliest()
         yield watermark
+
+    def _fire(self, sessions: pa.RecordBatch) -> Iterator[Output]:
+        place = len(self._keys)
+        bounds = [times_of(raw_values(sessions.column(place + i))) for i in range(2)]
+        columns = [*sessions.columns[:place], *bounds, *sessions.columns[place + 2 :]]
+        yield from results(columns, self._results, self._shown)
 
     def flush(self) -> Iterable[Output]:
         if self._raw:
@@ -110,10 +115,11 @@ class SessionAggregate:
     def _merge(self, time: int) -> pa.RecordBatch:
         """Take from the open sessions those that raw rows may extend or that end by `time`, and merge the rows in.
 
-        Where few are open all are taken: that is faster than to search.
+        Where few are open all are taken: that is faster than to search. Those in files that end are left there.
         """
         fresh = self._raw_sessions()
-        if time == MAX_TIME or self._open.count <= SEARCHED * fresh.num_rows + COALESCED:
+        few = time == MAX_TIME or self._open.count <= SEARCHED * fresh.num_rows + COALESCED
+        if few and not self._open.spilled:
             touched = self._open.take()
         else:
             touched = self._open.take_touched(self._key_columns(fresh), fresh.num_rows, time)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +12,24 @@ from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.hashing import Hashes, hash_columns
 from streamflow.state.container import Snapshot
 from streamflow.state.held_rows import HeldRows
+from streamflow.state.memory import SpillStore
 
 _NEVER = 2**63 - 1
+_HASH = "~hash"
+_FILE = 1 << 26
+"""Files of fewer bytes are merged with those that follow them."""
+_BESIDE = 24
+"""Bytes that a segment in memory takes for each row, besides the row: its end, its hash, its place among these."""
 
 
 class OpenSessions:
-    """A `Container` of rows that have keys and an int64 end, such as the open sessions of a step.
+    """A `Spillable` container of rows that have keys and an int64 end, such as the open sessions of a step.
 
     Rows stand in immutable segments, each more than twice as long as the next, so that a row is copied a few times in
     its life. A segment marks rows that were taken, and sorts its hashes when it is first searched. Finding k keys costs
-    a binary search each and segment; finding ends one comparison per row held (about 1 ms for a million).
+    a binary search each and segment; finding ends one comparison per row held (about 1 ms for a million). The longest
+    segments spill first, in the order of the hashes of their keys; a row that is found there comes back when it is
+    appended again.
 
     `keys`, `end`: positions of these columns in `schema`.
 
@@ -36,32 +44,105 @@ class OpenSessions:
         self.count = 0
         self._keys = tuple(keys)
         self._end = end
-        self._segments: list[_Segment] = []
+        self._segments: list[_Segment] = []  # those in files first
+        self._store: SpillStore | None = None
+
+    @property
+    def spilled(self) -> bool:
+        """Some rows are in files."""
+        return bool(self._segments) and self._segments[0].file is not None
 
     def append(self, rows: pa.RecordBatch) -> None:
         if not rows.num_rows:
             return
         self.count += rows.num_rows
-        while self._segments and self._segments[-1].left <= 2 * rows.num_rows:
+        while self._segments and self._segments[-1].file is None and self._segments[-1].left <= 2 * rows.num_rows:
             rows = pa.concat_batches([self._segments.pop().rest(), rows])
         self._segments.append(_Segment(rows, raw_values(rows.column(self._end)).copy(), self._keys))
 
     def take(self) -> pa.RecordBatch:
         """All rows as one batch; none stays."""
-        return self._taken([segment.rest() for segment in self._drop()])
+        taken = self._taken([segment.rest() for segment in self._segments])
+        for segment in self._segments:
+            segment.left = 0
+        self._tidy()
+        return taken
 
     def take_touched(self, keys: Sequence[pa.Array], length: int, time: int) -> pa.RecordBatch:
-        """The rows whose key hashes like one of these, and those whose end is at or before `time`; they do not stay."""
+        """The rows whose key hashes like one of these, and those in memory whose end is at or before `time`.
+
+        They do not stay.
+        """
         wanted = np.sort(hash_columns(keys, length))
         wanted = wanted[np.diff(wanted, prepend=~wanted[:1]) != 0]
-        taken = [segment.take(wanted, time) for segment in self._segments]
-        self._segments = [segment for segment in self._segments if segment.left]
-        self.count = sum(segment.left for segment in self._segments)
+        taken = [segment.take(wanted, time if segment.file is None else -_NEVER) for segment in self._segments]
+        self._tidy()
         return self._taken(taken)
+
+    def take_due(self, time: int) -> Iterator[pa.RecordBatch]:
+        """The rows in files whose end is at or before `time`, file by file; they do not stay.
+
+        Meanwhile others may spill.
+        """
+        nothing = np.empty(0, np.uint64)
+        while due := [one for one in self._segments if one.file is not None and one.earliest() <= time]:
+            for segment in due:
+                if segment in self._segments:
+                    rows = segment.take(nothing, time)
+                    self._tidy()
+                    yield rows
 
     def earliest(self) -> int:
         """The least end of all rows; the greatest int64 without rows."""
-        return min((int(segment.ends.min()) for segment in self._segments), default=_NEVER)
+        return min((segment.earliest() for segment in self._segments), default=_NEVER)
+
+    @property
+    def resident(self) -> int:
+        return sum(segment.rows.nbytes + _BESIDE * len(segment.ends) for segment in self._in_memory())
+
+    def attach(self, store: SpillStore) -> None:
+        self._store = store
+
+    def spill(self, wanted: int) -> None:
+        assert self._store is not None
+        for segment in self._in_memory():
+            if wanted <= 0:
+                return
+            wanted -= segment.rows.nbytes + _BESIDE * len(segment.ends)
+            place = self._segments.index(segment)
+            rows = [segment.rest()]
+            while place and sum(one.nbytes for one in rows) + self._segments[place - 1].rows.nbytes < _FILE:
+                place -= 1
+                rows.append(self._segments[place].rest())
+                self._free(self._segments.pop(place))
+            self._segments[place] = self._written(self._store, pa.concat_batches(rows))
+
+    def _written(self, store: SpillStore, rows: pa.RecordBatch) -> _Segment:
+        hashes = hash_columns([rows.column(key) for key in self._keys], rows.num_rows)
+        order = pa.array(np.argsort(hashes))
+        columns = [*rows.columns, pa.array(hashes)]
+        names = [*rows.schema.names, _HASH]
+        file = store.put(pa.RecordBatch.from_arrays(columns, names=names).take(order))
+        mapped = store.get(file)
+        rows = pa.RecordBatch.from_arrays(mapped.columns[:-1], schema=self.schema)
+        index = raw_values(mapped.column(rows.num_columns)), np.empty(0, np.int64)
+        return _Segment(rows, raw_values(rows.column(self._end)), self._keys, index=index, file=file)
+
+    def _in_memory(self) -> list[_Segment]:
+        return [segment for segment in self._segments if segment.file is None]
+
+    def _tidy(self) -> None:
+        """Forget segments of which nothing is left."""
+        for segment in self._segments:
+            if not segment.left:
+                self._free(segment)
+        self._segments = [segment for segment in self._segments if segment.left]
+        self.count = sum(segment.left for segment in self._segments)
+
+    def _free(self, segment: _Segment) -> None:
+        if segment.file is not None:
+            assert self._store is not None
+            self._store.free(segment.file)
 
     def snapshot(self, groups: int) -> Snapshot:
         rows = HeldRows(self.schema, self._keys)
@@ -73,10 +154,6 @@ class OpenSessions:
         for part in parts:
             self.append(part.slice(groups))
 
-    def _drop(self) -> list[_Segment]:
-        segments, self._segments, self.count = self._segments, [], 0
-        return segments
-
     def _taken(self, chunks: list[pa.RecordBatch]) -> pa.RecordBatch:
         rows = HeldRows(self.schema, self._keys)
         for chunk in chunks:
@@ -84,9 +161,12 @@ class OpenSessions:
         return rows.take()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Segment:
-    """`ends`: a private copy, set to the greatest int64 where a row was taken; so an end that is that is never due."""
+    """`ends`: a private copy, set to the greatest int64 where a row was taken; so an end that is that is never due.
+
+    `file`: where the rows are in one. They are in the order of their hashes then, and nothing but `alive` is changed.
+    """
 
     rows: pa.RecordBatch
     ends: Int64s
@@ -94,12 +174,19 @@ class _Segment:
     left: int = -1
     alive: Bools | None = None  # None: all
     index: tuple[Hashes, Int64s] | None = None  # the hashes in order, and the row of each
+    file: int | None = None
 
     def __post_init__(self) -> None:
         self.left = self.rows.num_rows
 
     def rest(self) -> pa.RecordBatch:
         return self.rows if self.alive is None else self.rows.filter(pa.array(self.alive))
+
+    def earliest(self) -> int:
+        """The least end of those that are left."""
+        if self.file is None or self.alive is None:
+            return int(self.ends.min())
+        return int(self.ends.min(where=self.alive, initial=_NEVER))
 
     def take(self, wanted: Hashes, time: int) -> pa.RecordBatch:
         alive = np.ones(self.rows.num_rows, np.bool_) if self.alive is None else self.alive
@@ -110,7 +197,8 @@ class _Segment:
         found = np.concatenate([found, due[alive[due]]])
         alive[due] = False
         self.alive = alive
-        self.ends[found] = _NEVER
+        if self.file is None:
+            self.ends[found] = _NEVER
         self.left -= len(found)
         return self.rows.take(pa.array(found))
 
@@ -126,4 +214,4 @@ class _Segment:
         first, wanted = first[known], wanted[known]
         counts = np.searchsorted(hashes, wanted, side="right") - first
         places = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
-        return order[places]
+        return places if self.file is not None else order[places]

@@ -86,6 +86,8 @@ class RowsByTime:
 
     def spill(self, wanted: int) -> None:
         loaded = [run for _, _, run in self._runs if run.file is None]
+        if not loaded:
+            return
         border = _border(loaded, wanted / max(1, self._bytes))
         self._runs = [entry for entry in self._runs if entry[2].file is not None]
         heapq.heapify(self._runs)
