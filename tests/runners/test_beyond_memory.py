@@ -13,7 +13,7 @@ from streamflow_connectors import memory
 
 import streamflow as sf
 from streamflow import col
-from streamflow.errors import Fatal, UserError
+from streamflow.errors import DataError, Fatal, UserError
 from streamflow.testing import assert_rows
 
 KEYS = 20_000
@@ -56,13 +56,13 @@ def test_results_do_not_depend_on_the_memory(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_job_that_fails_leaves_no_file_behind(tmp_path: Path) -> None:
-    def fail(t: int) -> int:
-        raise ValueError(t)
+    def fail(k: int) -> int:
+        raise ValueError(k)
 
     built, _ = flow("window")
     failing = built.read("more", memory.Source(TABLE), event_time="t").with_columns(x=fail)
     failing.write("failing", memory.Sink())
-    with pytest.raises(sf.errors.StepError):
+    with pytest.raises(DataError, match="ValueError"):
         sf.run(built, memory=1, spill_dir=tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -85,6 +85,6 @@ def test_a_parameter_of_the_same_name_is_not_mistaken() -> None:
     def build(memory: int = 3) -> sf.Flow:
         return flow("window")[0]
 
-    with pytest.raises(UserError, match="both sf.run and build have a parameter memory"):
+    with pytest.raises(UserError, match=r"both sf\.run and build have a parameter memory"):
         sf.run(build, memory=5)
     assert sf.run(build).rows_out == KEYS
