@@ -1,11 +1,11 @@
 """What steps mean, a row at a time in plain Python: slow, and short enough to be read. Oracles for tests.
 
-`Windows` says what fires when, and which rows are late; `process`, `dedup` and `running` what keyed steps give.
+`Windows` and `Sessions` say what fires when, and which rows are late; `process`, `dedup` and `running` what keyed steps give.
 """
 
 from __future__ import annotations
 
 from streamflow.testing.naive.keyed import dedup, process, running
-from streamflow.testing.naive.windows import Bounds, LateRow, Pane, Row, Watermark, Windows
+from streamflow.testing.naive.windows import Bounds, LateRow, Pane, Row, Sessions, Watermark, Windows
 
-__all__ = ["Bounds", "LateRow", "Pane", "Row", "Watermark", "Windows", "dedup", "process", "running"]
+__all__ = ["Bounds", "LateRow", "Pane", "Row", "Sessions", "Watermark", "Windows", "dedup", "process", "running"]
