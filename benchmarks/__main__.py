@@ -14,14 +14,15 @@ FULL, QUICK = 9_200_000, 1_000_000
 OTHER_KEYS = 2_000_000
 FILE_ROWS = 500_000
 SPILLED_ROWS = 4_000_000
+TABLE_BATCHES = 60
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
     options = _options().parse_args()
     one_core()  # before anything loads a thread pool
-    from benchmarks import files, nexmark, report, spilling, start
-    from benchmarks.targets import judge
+    from benchmarks import files, nexmark, report, spilling, start, tables
+    from benchmarks.targets import judge, judge_tables
 
     known = facts()
     print("   ".join(f"{name} {value}" for name, value in known.items()))
@@ -37,15 +38,17 @@ def main() -> int:
     print(f"\nFiles\n\n{report.aligned(report.file_rows(reads))}")
     spilled = list(spilling.measure(SPILLED_ROWS // (4 if options.quick else 1)))
     print(f"\nState beyond memory\n\n{report.aligned(report.spilled_rows(spilled))}")
+    kept = list(tables.measure(TABLE_BATCHES // (3 if options.quick else 1)))
+    print(f"\nKeyed tables\n\n{report.aligned(report.table_rows(kept))}")
     starts = list(start.measure())
     print(f"\nStart\n\n{report.aligned(report.start_rows(starts))}\n")
-    found = report.as_json(known, measured, reads, spilled, starts)
+    found = report.as_json(known, measured, reads, spilled, starts, kept)
     path = options.save or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
     report.save(found, path)
     print(f"Written to {path}\n")
     if options.compare:
         print(report.aligned(report.compared(found, json.loads(options.compare.read_text()))), end="\n\n")
-    verdicts = list(judge(measured, spilled, starts))
+    verdicts = [*judge(measured, spilled, starts), *judge_tables(kept)]
     for verdict in verdicts:
         print(f"{'met   ' if verdict.met else 'MISSED'}  {verdict.text}")
     return 0 if options.no_assert or all(verdict.met for verdict in verdicts) else 1

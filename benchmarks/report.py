@@ -11,6 +11,7 @@ from benchmarks.files import FileRead
 from benchmarks.nexmark import BARE_SIZE, SIZES, Measured
 from benchmarks.spilling import Spilled
 from benchmarks.start import Start
+from benchmarks.tables import Table
 from benchmarks.targets import SPEED_SIZE
 
 _NOISE = 0.8
@@ -80,6 +81,13 @@ def spilled_rows(spilled: Iterable[Spilled]) -> Iterable[tuple[str, ...]]:
         yield (one.name, *(f"{speed:.2f}" for speed in speeds), f"{one.ratio:.0%}", f"{one.written:.0f}")
 
 
+def table_rows(measured: Iterable[Table]) -> Iterable[tuple[str, ...]]:
+    yield ("operator", "M rows/s", "beside", "M rows/s", "ratio")
+    for one in measured:
+        speeds = (f"{one.rows / best.cpu / 1e6:.2f}" for best in (one.ours, one.other))
+        yield (one.name, next(speeds), one.beside, next(speeds), f"{one.ratio:.2f}")
+
+
 def start_rows(starts: Iterable[Start]) -> Iterable[tuple[str, ...]]:
     yield ("start", "seconds", "at most")
     for one in starts:
@@ -92,6 +100,7 @@ def as_json(
     reads: Sequence[FileRead],
     spilled: Sequence[Spilled],
     starts: Sequence[Start],
+    tables: Sequence[Table],
 ) -> dict[str, Any]:
     """Everything measured; seconds, rows, megabytes, and the ratios that are compared between runs."""
     queries = {
@@ -115,6 +124,16 @@ def as_json(
         }
         for one in reads
     }
+    kept = {
+        one.name: {
+            "rows": one.rows,
+            "engine": _best(one.ours),
+            "beside": one.beside,
+            "other": _best(one.other),
+            "ratio": round(one.ratio, 3),
+        }
+        for one in tables
+    }
     return {
         "facts": dict(facts),
         "nexmark": queries,
@@ -129,6 +148,7 @@ def as_json(
             }
             for one in spilled
         },
+        "tables": kept,
         "start": {one.name: round(one.seconds, 4) for one in starts},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from benchmarks import tables
 from benchmarks.nexmark import BARE_SIZE, Measured
 from benchmarks.spilling import TIMES, Spilled
 from benchmarks.start import Start
@@ -21,12 +22,23 @@ _SPILLED = 0.25
 """What is to be left of the speed of windows whose state does not fit in memory."""
 
 
+_TABLES = {tables.RUNNING: 0.35, tables.SPILLED_ZIPF: 0.1}
+"""At least so many times the speed of what they are measured beside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One target: what it says, and whether it is met."""
 
     text: str
     met: bool
+
+
+def judge_tables(measured: Iterable[tables.Table]) -> Iterable[Verdict]:
+    for one in measured:
+        if (least := _TABLES.get(one.name)) is not None:
+            text = f"{one.name}: {one.ratio:.2f} x {one.beside}, at least {least} wanted"
+            yield Verdict(text, one.ratio >= least)
 
 
 def judge(measured: Sequence[Measured], spilled: Sequence[Spilled], starts: Sequence[Start]) -> Iterable[Verdict]:

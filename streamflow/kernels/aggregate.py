@@ -34,6 +34,7 @@ __all__ = [
     "finish",
     "group",
     "merge",
+    "merge_pairs",
     "partial",
     "partial_fields",
     "partial_of_rows",
@@ -133,6 +134,21 @@ def partial_of_rows(spec: AggregateSpec, column: Callable[[str], pa.Array], grou
 def merge(spec: AggregateSpec, parts: Sequence[pa.Array], groups: Groups) -> list[pa.Array]:
     """Aggregate partials: `parts` are the columns of `partial_fields`, with one entry per row of `groups`."""
     return _FAMILIES[spec.kind].merge(spec, parts, groups)
+
+
+def merge_pairs(spec: AggregateSpec, parts: Sequence[pa.Array], others: Sequence[pa.Array]) -> list[pa.Array]:
+    """`merge` of two partials for each group, where both have one entry per group.
+
+    >>> total = AggregateSpec("sum", "x", pa.float64(), "total")
+    >>> merge_pairs(total, [pa.array([1.0, 2.0])], [pa.array([0.5, None])])[0].to_pylist()
+    [1.5, 2.0]
+    """
+    pairs = _FAMILIES[spec.kind].merge_pairs
+    if pairs is not None and not any(part.null_count for part in (*parts, *others)):
+        return pairs(parts, others)
+    ids = np.arange(len(parts[0]))
+    both = [pa.concat_arrays(two) for two in zip(parts, others, strict=True)]
+    return merge(spec, both, Groups(np.concatenate([ids, ids]), len(ids), ids))
 
 
 def finish(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:

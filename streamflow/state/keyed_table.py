@@ -84,21 +84,21 @@ class KeyedTable:
         """
         keys = [canonical_key(key) for key in keys]
         hashes = hash_columns(keys, length)
-        before = self._count
         slots = self._places.take((hashes & np.uint64(len(self._places) - 1)).view(np.int64)).astype(np.int64)
-        if before:
+        if self._count:
             found = self._match(slots, hashes, keys, None)
             missing = np.flatnonzero(~found)
         else:
             missing = np.arange(length)
+        if missing.size and self._frozen:
+            missing = self._thaw(self._frozen, missing, slots, hashes, keys)
+        before = self._count
         if missing.size:
             self._reserve(before + missing.size)
             self._probe(missing, slots, hashes, keys)
         new = slots >= before
         if self._count > before:
             self._insert_keys(slots, new, before, keys)
-            if self._frozen:
-                new[self._thaw(self._frozen, np.flatnonzero(new), slots, hashes, keys)] = False
         if self._frozen is not None:
             heat = self._heat.take(slots)
             self._heat[slots] = heat + (heat < _HOTTEST)
@@ -108,12 +108,8 @@ class KeyedTable:
         """Undo the last `lookup_or_insert`, whose new slots were these."""
         if not len(slots):
             return
-        rest = self._count - len(slots)
-        if int(slots.min()) < rest:  # keys that had been frozen came back among them
-            self._keep(np.setdiff1d(np.arange(self._count), slots))
-        else:
-            self._count = rest
-            self._places[self._places >= rest] = -1
+        self._count -= len(slots)
+        self._places[self._places >= self._count] = -1
 
     def put(self, name: str, slots: Slots, values: pa.Array) -> None:
         """Set a value column at distinct slots."""
@@ -131,7 +127,8 @@ class KeyedTable:
         """The slots of all keys that `which` is true of, some at a time; what was frozen comes into memory for it.
 
         `which` is called with these columns, named as in snapshots, of many keys at once. Slots of the first part may
-        be none. All parts are to be consumed, and no key to be looked up or forgotten meanwhile.
+        be none. The table may spill between two parts: the slots of one do not hold until the next, and a key that has
+        been given comes again unless `which` is no longer true of it. No new keys may come meanwhile.
         """
         places = [self._schema.get_field_index(name) for name in columns]
         yield np.flatnonzero(which(*self._columns_at(np.arange(self._count), places)))
@@ -227,13 +224,15 @@ class KeyedTable:
         frozen.add(self._hashes.take(slots), width, lambda places: self._columns_at(slots[places]))
 
     def _thaw(self, frozen: FrozenRows, rows: Int64s, slots: Slots, hashes: Hashes, keys: Sequence[pa.Array]) -> Int64s:
-        """Of these rows of new keys those that were frozen: their values come to their slots."""
+        """Bring into memory those of these rows' keys that were frozen, setting their `slots`. Returns the others."""
         taken = pa.array(rows)
         found, values = frozen.take_out(hashes.take(rows), [key.take(taken) for key in keys])
-        found = rows.take(found)
-        for stored, column_ in zip(self._values.values(), values, strict=bool(len(found))):
-            stored.put(slots.take(found), column_)
-        return found
+        if not len(found):
+            return rows
+        here = rows.take(found)
+        taken = pa.array(here)
+        slots[here] = self._append(hashes.take(here), [*(key.take(taken) for key in keys), *values])
+        return np.delete(rows, found)
 
     def _append(self, hashes: Hashes, columns: Sequence[pa.Array]) -> Slots:
         """New slots for keys that are not in memory, with all their columns."""

@@ -14,8 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamflow.kernels.aggregate import AggregateSpec, Kind, finish, merge, partial, partial_fields, result_type
-from streamflow.kernels.grouping import group
+from streamflow.kernels.aggregate import (
+    AggregateSpec,
+    Kind,
+    finish,
+    merge,
+    merge_pairs,
+    partial,
+    partial_fields,
+    result_type,
+)
+from streamflow.kernels.grouping import Groups, group
 
 VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
     pa.int64(): st.sampled_from([-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]) | st.integers(-9, 9),
@@ -101,6 +110,20 @@ def aggregated(spec: AggregateSpec, keys: pa.Array, values: pa.Array, cuts: list
     return dict(zip(columns[0].to_pylist(), plain(result), strict=True))
 
 
+def merged_in_pairs(spec: AggregateSpec, keys: pa.Array, values: pa.Array, cuts: list[int]) -> dict[Any, Any]:
+    """Results by key; every piece, with a null for each key, is aggregated alone and merged with what was before."""
+    known = keys.unique()
+    total = None
+    for start, stop in zip([0, *cuts], [*cuts, len(keys)], strict=True):
+        rows = pa.concat_arrays([keys.slice(start, stop - start), known])
+        some = pa.concat_arrays([values.slice(start, stop - start), pa.nulls(len(known), values.type)])
+        ids = np.searchsorted(np.sort(known), rows)
+        parts = partial(spec, some, Groups(ids, len(known), np.zeros(len(known), np.int64)))
+        total = parts if total is None else merge_pairs(spec, parts, total)
+    assert total is not None
+    return dict(zip(np.sort(known).tolist(), plain(finish(spec, total)), strict=True))
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[AggregateSpec, list[tuple[int, Any]], list[int]]:
     kind: Kind = draw(st.sampled_from(["count", "sum", "min", "max", "mean", "n_unique"]))
@@ -130,6 +153,9 @@ def test_any_cut_gives_the_answer_of_plain_python(case: tuple[AggregateSpec, lis
     assert actual.keys() == wanted.keys()
     for key, value in wanted.items():
         assert_same(actual[key], value)
+    pairs = merged_in_pairs(spec, keys, values, cuts)
+    for key, value in wanted.items():
+        assert_same(pairs[key], value)
 
 
 def test_an_integer_sum_may_leave_int64_on_the_way_but_not_at_the_end() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from streamflow.kernels.arrays import least_and_greatest, numpy_type, pick, raw_values, validity, view
+from streamflow.kernels.arrays import interleaved, least_and_greatest, numpy_type, pick, raw_values, validity, view
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,16 @@ def test_picked_rows_are_those_of_take() -> None:
         pa.array([9, 1, 2, 3], pa.date32()).slice(1),
     ):
         assert pick(column, rows).equals(column.take(pa.array(rows)))
+
+
+@pytest.mark.parametrize(
+    "type_", [pa.int8(), pa.float64(), pa.timestamp("us", "UTC"), pa.bool_(), pa.string(), pa.list_(pa.int8())], ids=str
+)
+@pytest.mark.parametrize("nulls", [False, True])
+def test_two_arrays_are_interleaved(type_: pa.DataType, nulls: bool) -> None:
+    column = pa.array([[0], [1], [1], [0]]) if pa.types.is_list(type_) else pa.array([0, 1, 1, 0]).cast(pa.int8())
+    one = column.cast(pa.int64()).cast(type_) if pa.types.is_timestamp(type_) else column.cast(type_)
+    one, other = one.slice(1, 2), (pa.nulls(2, type_) if nulls else one.slice(2, 2))
+    mixed = interleaved(one, other)
+    assert mixed.type == type_
+    assert mixed.to_pylist() == [v for two in zip(one.to_pylist(), other.to_pylist(), strict=True) for v in two]

@@ -14,7 +14,7 @@ from streamflow.kernels.arrays import Bools, raw_values
 from streamflow.kernels.hashing import Hashes, hash_columns
 from streamflow.state import frozen_rows, keyed_table
 from streamflow.state.keyed_table import KeyedTable
-from streamflow.state.memory import SpillBuffers
+from streamflow.state.memory import Memory, SpillBuffers
 
 VALUES = pa.schema({"n": pa.int64(), "text": pa.string(), "list": pa.list_(pa.int8())})
 ints = st.none() | st.integers(-5, 60) | st.integers(-(2**63), 2**63 - 1)
@@ -85,6 +85,11 @@ class Spilling:
         for column, values in zip(VALUES, zip(*map(self.expected.__getitem__, names), strict=True), strict=True):
             self.table.put(column.name, slots, pa.array(values, column.type))
 
+    def undo(self, rows: list[tuple[Any, ...]]) -> None:
+        """Ask for rows, and take back that they came."""
+        slots, new = self.table.lookup_or_insert(arrays(self.schema, rows), len(rows))
+        self.table.forget_new(slots[new])
+
     def spill(self, wanted: int) -> None:
         before = self.table.resident
         self.table.spill(wanted)
@@ -96,13 +101,19 @@ class Spilling:
 
     def select(self, divisor: int) -> None:
         def chosen(n: pa.Array) -> Bools:
-            divisible: Bools = raw_values(n) % divisor == 0
+            divisible: Bools = (raw_values(n) % divisor == 0) & (raw_values(n) >= 0)
             return divisible
 
         found = []
         for slots in self.table.select(["value.n"], chosen):
-            found += self.table.get("n", slots).to_pylist()
-        assert sorted(found) == sorted(n for n, _, _ in self.expected.values() if n % divisor == 0)
+            numbers = raw_values(self.table.get("n", slots))
+            found += numbers.tolist()
+            self.table.put("n", slots, pa.array(-1 - numbers))
+            self.table.spill(len(found) * 50)
+        assert sorted(found) == sorted(n for n, _, _ in self.expected.values() if n >= 0 and n % divisor == 0)
+        for name, (n, text, numbers) in self.expected.items():
+            if n >= 0 and n % divisor == 0:
+                self.expected[name] = (-1 - n, text, numbers)
 
     def move(self, in_memory: int) -> None:
         """To another table, by way of a snapshot."""
@@ -141,6 +152,8 @@ def test_a_table_that_spills_is_a_dict(
         spilling = Spilling(schema)
         for number in range(data.draw(st.integers(1, 8))):
             rows = data.draw(st.lists(row, min_size=1, max_size=30, unique_by=canonical))
+            if data.draw(st.booleans()):
+                spilling.undo(data.draw(st.lists(row, min_size=1, max_size=9, unique_by=canonical)))
             spilling.write(rows, number)
             match data.draw(st.sampled_from(["spill", "spill all", "retain", "select", "move", "none"])):
                 case "spill":
@@ -154,3 +167,37 @@ def test_a_table_that_spills_is_a_dict(
                 case "move":
                     spilling.move(data.draw(st.sampled_from([0, 5, 1 << 18])))
         spilling.check()
+
+
+def test_memory_is_near_the_budget_and_keys_that_are_asked_for_stay() -> None:
+    limit, keys, batch = 4_000_000, 200_000, 4096
+    store = SpillBuffers()
+    memory = Memory(limit, store)
+    table = KeyedTable(pa.schema({"k": pa.string()}), pa.schema({"n": pa.int64()}))
+    memory.add([table])
+    rng = np.random.default_rng(7)
+    for start in range(0, keys, batch):
+        hot, cold = np.arange(100), np.arange(100 + start, 100 + start + batch)
+        for part in (hot, cold):
+            slots, _ = table.lookup_or_insert([pa.array(part).cast(pa.string())], len(part))
+            table.put("n", slots, pa.array(part))
+            memory.settle()
+            assert table.resident <= limit
+    assert len(table) == 100 + -(-keys // batch) * batch
+    written = store.written
+    table.lookup_or_insert([pa.array(np.arange(100)).cast(pa.string())], 100)
+    assert table._count + len(table._frozen or ()) == len(table)
+    asked = np.unique(rng.integers(0, keys, 2000))
+    slots, new = table.lookup_or_insert([pa.array(asked).cast(pa.string())], len(asked))
+    assert not new.any()
+    assert table.get("n", slots).to_pylist() == asked.tolist()
+    assert store.written == written
+
+
+def test_without_a_store_nothing_leaves() -> None:
+    table = KeyedTable(pa.schema({"k": pa.int64()}), pa.schema({"n": pa.int64()}))
+    slots, _ = table.lookup_or_insert([pa.array([1, 2])], 2)
+    table.put("n", slots, pa.array([10, 20]))
+    before = table.resident
+    table.spill(1 << 40)
+    assert table.resident == before

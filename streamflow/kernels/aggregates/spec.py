@@ -106,6 +106,7 @@ class Family:
 
     `result`: the type of the results; raises `ValueError` where the columns do not fit. `parts`: the names and types of
     a partial's columns. `partial` takes the columns of rows, `merge` those of partials; both give a partial.
+    `merge_pairs`: a faster `merge` of two partials for each group, without nulls; None: there is none.
     """
 
     result: Callable[[AggregateSpec], pa.DataType]
@@ -113,6 +114,7 @@ class Family:
     partial: Callable[[AggregateSpec, Sequence[pa.Array], Groups], list[pa.Array]]
     merge: Callable[[AggregateSpec, Sequence[pa.Array], Groups], list[pa.Array]]
     finish: Callable[[AggregateSpec, Sequence[pa.Array]], pa.Array]
+    merge_pairs: Callable[[Sequence[pa.Array], Sequence[pa.Array]], list[pa.Array]] | None = None
 
 
 def input_type(spec: AggregateSpec) -> pa.DataType:

@@ -32,12 +32,18 @@ def _count(spec: AggregateSpec, columns: Sequence[pa.Array], groups: Groups) -> 
     return [pa.array(count_values(columns[0], groups) if columns else count_rows(groups))]
 
 
+def _add_pairs(parts: Sequence[pa.Array], others: Sequence[pa.Array]) -> list[pa.Array]:
+    totals = [raw_values(part) + raw_values(other) for part, other in zip(parts, others, strict=True)]
+    return [pa.array(total) for total in (totals if len(totals) == 1 else _normal(totals))]
+
+
 COUNT = Family(
     result=lambda spec: pa.int64(),
     parts=lambda spec: [("count", pa.int64())],
     partial=_count,
     merge=lambda spec, parts, groups: [add(parts[0], groups)],
     finish=lambda spec, parts: parts[0],
+    merge_pairs=_add_pairs,
 )
 
 
@@ -151,6 +157,7 @@ SUM = Family(
     partial=lambda spec, columns, groups: _sum(columns[0], groups),
     merge=lambda spec, parts, groups: _merge_sum(parts, groups),
     finish=_finish_sum,
+    merge_pairs=_add_pairs,
 )
 
 
@@ -177,4 +184,5 @@ MEAN = Family(
     partial=lambda spec, columns, groups: [*_sum(columns[0], groups), pa.array(count_values(columns[0], groups))],
     merge=lambda spec, parts, groups: [*_merge_sum(parts[:-1], groups), add(parts[-1], groups)],
     finish=_finish_mean,
+    merge_pairs=lambda parts, others: [*_add_pairs(parts[:-1], others[:-1]), *_add_pairs(parts[-1:], others[-1:])],
 )
