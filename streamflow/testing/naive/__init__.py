@@ -1,6 +1,7 @@
 """What steps mean, a row at a time in plain Python: slow, and short enough to be read. Oracles for tests.
 
-`Windows` and `Sessions` say what fires when, and which rows are late; `process`, `dedup` and `running` what keyed steps give.
+`Windows` and `Sessions` say what fires when, and which rows are late; `process`, `dedup` and `running` what keyed
+steps give.
 """
 
 from __future__ import annotations
