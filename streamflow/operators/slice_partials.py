@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from streamflow.kernels.windows import Slices
+from streamflow.operators.base import Pause
 from streamflow.operators.preaggregate import Layout, Reduced
-from streamflow.state.chunk_log import PART_ROWS, ChunkLog
+from streamflow.state.chunk_log import ChunkLog
 from streamflow.state.parts import Chunk
 
 _FANOUT = 16
@@ -17,6 +18,11 @@ _FLAT = 64
 _CHUNKS = 64
 _ROWS = 1 << 18
 """A slice is compacted when it has so many chunks, or when so many rows (and as many as it had) were added to it."""
+
+LARGE = 1 << 17
+"""More rows than that are not merged at once, but in parts by the hash of their keys."""
+PART = 1 << 16
+"""The rows of a part: what is done between two pauses."""
 
 
 class SlicePartials:
@@ -35,7 +41,8 @@ class SlicePartials:
         self._blocks: dict[int, ChunkLog] = {}
         self._made: set[tuple[int, int]] = set()
 
-    def append(self, reduced: Reduced) -> None:
+    def append(self, reduced: Reduced) -> Iterator[Pause]:
+        """Keep these partials. It pauses where a slice is compacted that has become large."""
         for number, chunk in reduced.by_slice(self._layout.schema):
             self.log.append(number, chunk)
             self._added[number] = self._added.get(number, 0) + chunk.num_rows
@@ -43,10 +50,34 @@ class SlicePartials:
             if len(chunks) > 1 and (
                 len(chunks) >= _CHUNKS or self._added[number] >= max(_ROWS, 2 * chunks[0].num_rows)
             ):
-                self.log.replace(number, self._merged(chunks))
+                yield from self._compact(number, [Chunk(rows) for rows in chunks])
                 self._added[number] = 0
             if self._made:
                 self._forget_blocks_of(number)
+
+    def _compact(self, number: int, chunks: list[Chunk]) -> Iterator[Pause]:
+        if not is_large(chunks):
+            self.log.replace(number, self._merged([chunk.rows for chunk in chunks]))
+            return
+        merged = []
+        for group in self.log.in_steps(chunks, PART):
+            if group:
+                merged.append(self._merged(group))
+            yield Pause()
+        self.log.replace(number, pa.concat_batches(merged))
+
+    def parts(self, chunks: Sequence[Chunk]) -> Iterator[list[pa.RecordBatch] | Pause]:
+        """The rows of chunks of one window, too many to be merged at once, in groups that share no key."""
+        if len(chunks) == 1:  # no key stands in it twice
+            rows = chunks[0].rows
+            for start in range(0, rows.num_rows, PART):
+                yield [rows.slice(start, PART)]
+                yield Pause()
+            return
+        for group in self.log.in_steps(chunks, PART):
+            if group:
+                yield group
+            yield Pause()
 
     def of_window(self, window: int) -> list[Chunk]:
         """Chunks that hold, together, the window's partials. No key stands in one of them twice."""
@@ -103,8 +134,8 @@ class SlicePartials:
 
 
 def is_large(chunks: Sequence[Chunk]) -> bool:
-    """They are too large together to be merged at once."""
-    return len(chunks) > 1 and sum(chunk.rows.num_rows for chunk in chunks) > PART_ROWS
+    """Together they are too large to be merged at once."""
+    return bool(sum(chunk.rows.num_rows for chunk in chunks) > LARGE)
 
 
 def _cover(slices: range) -> Iterator[tuple[int, int]]:

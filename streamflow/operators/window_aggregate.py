@@ -11,7 +11,7 @@ import pyarrow as pa
 from streamflow.kernels.aggregate import AggregateSpec, result_of
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.windows import FinalBound, Slices
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import calendar_state, finished, results, times_of
 from streamflow.operators.preaggregate import COALESCED, ROWS, SLICE, Coalescer, Input, Layout, PartialInput, RowInput
@@ -72,7 +72,7 @@ class WindowAggregate:
         """No watermark below has a window fire; `MIN_TIME` where it is not known."""
         return MIN_TIME if self._due is None else self._due
 
-    def on_batch(self, port: int, batch: Batch) -> Iterable[Batch | Watermark]:
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         columns = self._input.columns(batch)
         lowest = self._input.lowest_slice(columns)
         watermark = self._progress.watermark
@@ -85,14 +85,12 @@ class WindowAggregate:
         if self._due is not None:
             self._due = min(self._due, self._window.window_bounds(first)[1])
         self._held.add(columns)
-        if self._held.rows >= COALESCED:
-            self._store()
-        return ()
+        return self._store() if self._held.rows >= COALESCED else ()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         if watermark.time > self._progress.watermark:
             if self._due is None or watermark.time >= self._due:
-                self._store()
+                yield from self._store()
                 closed = self._window.closed(watermark.time)
                 yield from self._fire(self._windows_between(self._closed(), closed))
                 self._partials.drop_closed(closed)
@@ -100,9 +98,8 @@ class WindowAggregate:
             self._progress.advance(watermark.time)
         yield watermark
 
-    def flush(self) -> Iterable[Batch | Watermark]:
-        self._store()
-        return ()
+    def flush(self) -> Iterable[Output]:
+        return self._store()
 
     def state(self) -> Mapping[str, Container]:
         return {"slices": self._partials.log, "progress": self._progress, **calendar_state(self._window)}
@@ -119,9 +116,9 @@ class WindowAggregate:
         open_ = closed <= self._window.last_windows(slices) - self._window.first_windows(slices)
         return columns if open_.all() else [column.filter(pa.array(open_)) for column in columns]
 
-    def _store(self) -> None:
+    def _store(self) -> Iterator[Output]:
         if self._held.rows:
-            self._partials.append(self._input.reduce(self._held.drain()))
+            yield from self._partials.append(self._input.reduce(self._held.drain()))
 
     def _windows_between(self, before: int, closed: int) -> Iterator[int]:
         """The windows after `before` up to `closed` that hold rows, ascending."""
@@ -149,8 +146,11 @@ class WindowAggregate:
                 if together:
                     yield from self._results(together)
                     together, rows = [], 0
-                for part in self._partials.log.by_parts(chunks):
-                    yield from self._results([(window, part)])
+                for part in self._partials.parts(chunks):
+                    if isinstance(part, Pause):
+                        yield part
+                    else:
+                        yield from self._results([(window, part)])
                 continue
             together.append((window, [chunk.rows for chunk in chunks]))
             rows += sum(chunk.rows.num_rows for chunk in chunks)

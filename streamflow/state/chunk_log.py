@@ -15,7 +15,7 @@ from streamflow.kernels.grouping import runs
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
 from streamflow.state.memory import SpillStore
-from streamflow.state.parts import Chunk, by_parts
+from streamflow.state.parts import Chunk, by_parts, in_steps
 
 NAMESPACE = "~namespace"
 _SORTED = 1 << 14
@@ -119,6 +119,10 @@ class ChunkLog:
     def by_parts(self, chunks: Sequence[Chunk]) -> Iterator[list[pa.RecordBatch]]:
         """The rows of chunks in groups that are not too large; rows with the same keys are in one group."""
         return by_parts(chunks, self._keys, PART_ROWS)
+
+    def in_steps(self, chunks: Sequence[Chunk], size: int) -> Iterator[list[pa.RecordBatch]]:
+        """The same in groups of about `size` rows, and an empty one for each `size` rows of preparation."""
+        return in_steps(chunks, self._keys, size)
 
     def replace(self, namespace: int, chunk: pa.RecordBatch) -> None:
         """Put one chunk in the place of all those in memory: what a compaction made of them."""

@@ -59,7 +59,19 @@ def by_parts(chunks: Sequence[Chunk], keys: Sequence[int], size: int) -> Iterato
     >>> [[rows["k"].to_pylist() for rows in group] for group in by_parts([one, other], [0], size=2)]
     [[['a'], ['c']], [['b'], ['b', 'b']]]
     """
-    parted = [_Parted.of(chunk, keys) for chunk in chunks]
+    return (group for group in in_steps(chunks, keys, size) if group)
+
+
+def in_steps(chunks: Sequence[Chunk], keys: Sequence[int], size: int) -> Iterator[list[pa.RecordBatch]]:
+    """The groups of `by_parts`, and before them an empty one for each `size` rows that had to be put in order first."""
+    parted: list[_Parted] = []
+    for chunk in chunks:
+        if chunk.offsets is not None:
+            parted.append(_Parted.of(chunk, keys))
+            continue
+        for start in range(0, chunk.rows.num_rows, size):
+            parted.append(_Parted.of(Chunk(chunk.rows.slice(start, size)), keys))
+            yield []
     ends = np.sum([one.offsets[1:] for one in parted], axis=0)
     total = int(ends[-1])
     begins = np.unique(np.searchsorted(ends, np.arange(0, total, size), side="right")).tolist()

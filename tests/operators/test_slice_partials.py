@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.windows import SlidingSlices
-from streamflow.operators.events import TIME_TYPE
+from streamflow.operators import slice_partials
+from streamflow.operators.base import Pause
+from streamflow.operators.events import TIME_TYPE, Watermark
 from streamflow.operators.preaggregate import Layout, RowInput
 from streamflow.operators.slice_partials import SlicePartials, _cover
+from streamflow.operators.window_aggregate import WindowAggregate
 
 SCHEMA = pa.schema({"k": pa.int64(), "_time": TIME_TYPE})
 LAYOUT = Layout.of(("k",), (AggregateSpec("count", None, None, "n"),), SCHEMA)
@@ -31,7 +34,7 @@ class Fed:
     def add_arrays(self, times: np.ndarray, keys: np.ndarray) -> None:
         arrays = [pa.array(keys), pa.array(times).view(TIME_TYPE)]
         batch = pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
-        self.partials.append(self._input.reduce(self._input.columns(batch)))
+        list(self.partials.append(self._input.reduce(self._input.columns(batch))))
 
     def counts(self, window: int) -> Counter[int]:
         result: Counter[int] = Counter()
@@ -89,3 +92,75 @@ def test_slices_are_kept_until_their_last_window_is_closed(window: SlidingSlices
     assert fed.counts(0) == {1: 1}
     fed.partials.drop_closed(0)
     assert fed.partials.log.namespaces() == [window.slice_of(window.size)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_large_slice_is_compacted_and_a_large_window_fired_in_parts_between_pauses(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LARGE": 200, "PART": 64, "_ROWS": 400}.items():
+        monkeypatch.setattr(slice_partials, name, value)
+    merged: list[int] = []
+    merge = SlicePartials._merged
+
+    def counted(partials: SlicePartials, chunks: list[pa.RecordBatch]) -> pa.RecordBatch:
+        merged.append(sum(chunk.num_rows for chunk in chunks))
+        return merge(partials, chunks)
+
+    monkeypatch.setattr(SlicePartials, "_merged", counted)
+    rng = np.random.default_rng(seed)
+    schema = pa.schema({"k": pa.int64(), "v": pa.int64(), "_time": TIME_TYPE})
+    operator = WindowAggregate(
+        ("k",),
+        SlidingSlices(1000, 500),
+        (AggregateSpec("count", None, None, "n"), AggregateSpec("max", "v", pa.int64(), "m")),
+        schema,
+    )
+    wanted: dict[tuple[int, int], tuple[int, int]] = {}
+    pauses = 0
+    for _ in range(12):
+        keys, times = rng.integers(0, 600, 300) * 7**9, rng.integers(0, 1000, 300)
+        values = rng.integers(0, 99, 300)
+        arrays = [pa.array(keys), pa.array(values), pa.array(times).view(TIME_TYPE)]
+        outputs = [*operator.on_batch(0, pa.RecordBatch.from_arrays(arrays, schema=schema)), *operator.flush()]
+        assert all(isinstance(output, Pause) for output in outputs)
+        pauses += len(outputs)
+        for key, time, value in zip(keys.tolist(), times.tolist(), values.tolist(), strict=True):
+            for end in (500, 1000, 1500):
+                if end - 1000 <= time < end:
+                    n, m = wanted.get((end, key), (0, 0))
+                    wanted[end, key] = (n + 1, max(m, value))
+    assert pauses > 10
+    assert max(merged) <= 400
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    between = 0
+    for output in operator.on_watermark(Watermark(1500)):
+        if isinstance(output, Pause):
+            between = 0
+        elif isinstance(output, pa.RecordBatch):
+            between += output.num_rows
+            assert between <= 200
+            ends = output.column("window_end").cast(pa.int64()).to_pylist()
+            columns = [output.column(name).to_pylist() for name in ("k", "n", "m")]
+            for end, key, n, m in zip(ends, *columns, strict=True):
+                assert (end, key) not in found
+                found[end, key] = (n, m)
+    assert found == wanted
+
+
+def test_a_window_of_a_million_keys_is_fired_some_ten_thousands_at_a_time() -> None:
+    schema = pa.schema({"k": pa.int64(), "_time": TIME_TYPE})
+    operator = WindowAggregate(("k",), SlidingSlices(1000, 1000), LAYOUT.aggregates, schema)
+    keys = np.random.default_rng(1).permutation(1_000_000)
+    for start in range(0, len(keys), 50_000):
+        part = keys[start : start + 50_000]
+        arrays = [pa.array(part), pa.array(np.zeros(len(part), np.int64)).view(TIME_TYPE)]
+        list(operator.on_batch(0, pa.RecordBatch.from_arrays(arrays, schema=schema)))
+    pieces = [0]
+    for output in operator.on_watermark(Watermark(1000)):
+        if isinstance(output, Pause):
+            pieces.append(0)
+        elif isinstance(output, pa.RecordBatch):
+            pieces[-1] += output.num_rows
+    assert sum(pieces) == 1_000_000
+    assert max(pieces) < 80_000

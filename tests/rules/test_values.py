@@ -150,7 +150,7 @@ def slices_after(window: SlidingSlices, times: range) -> SlicePartials:
     rows = RowInput(layout, window, schema)
     partials = SlicePartials(layout, window)
     batch = pa.record_batch([pa.array(np.array(times, np.int64)).view(TIME)], schema=schema)
-    partials.append(rows.reduce(rows.columns(batch)))
+    list(partials.append(rows.reduce(rows.columns(batch))))
     return partials
 
 
