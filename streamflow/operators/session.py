@@ -122,7 +122,7 @@ class SessionAggregate:
         if few and not self._open.spilled:
             touched = self._open.take()
         else:
-            touched = self._open.take_touched(self._key_columns(fresh), fresh.num_rows, time)
+            touched = self._open.take_touched(self._key_columns(fresh), fresh.num_rows, time, in_files=False)
         if not touched.num_rows or not fresh.num_rows:
             return fresh if fresh.num_rows else touched
         return self._merged(pa.concat_batches([touched, fresh]))

@@ -68,14 +68,17 @@ class OpenSessions:
         self._tidy()
         return taken
 
-    def take_touched(self, keys: Sequence[pa.Array], length: int, time: int) -> pa.RecordBatch:
-        """The rows whose key hashes like one of these, and those in memory whose end is at or before `time`.
+    def take_touched(
+        self, keys: Sequence[pa.Array], length: int, time: int, *, in_files: bool = True
+    ) -> pa.RecordBatch:
+        """The rows whose key hashes like one of these, and those whose end is at or before `time`; they do not stay.
 
-        They do not stay.
+        `in_files`: False where `take_due` follows, for rows in files that are only due.
         """
         wanted = np.sort(hash_columns(keys, length))
         wanted = wanted[np.diff(wanted, prepend=~wanted[:1]) != 0]
-        taken = [segment.take(wanted, time if segment.file is None else -_NEVER) for segment in self._segments]
+        due = {True: time, False: time if in_files else -_NEVER}
+        taken = [segment.take(wanted, due[segment.file is None]) for segment in self._segments]
         self._tidy()
         return self._taken(taken)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +91,92 @@ def test_a_parameter_of_the_same_name_is_not_mistaken() -> None:
     with pytest.raises(UserError, match=r"both sf\.run and build have a parameter memory"):
         sf.run(build, memory=5)
     assert sf.run(build).rows_out == KEYS
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import pyarrow as pa
+import streamflow as sf
+from streamflow import col
+from streamflow_connectors import memory, python
+
+ROWS, SIZE = 100_000 if "wait" in sys.argv else 1_500_000, 8192
+SCHEMA = pa.schema({"k": pa.int64(), "t": pa.timestamp("us", "UTC")})
+
+
+def rows():
+    for start in range(0, ROWS, SIZE):
+        numbers = np.arange(start, start + SIZE)
+        columns = [pa.array(numbers * 1_000_003), pa.array(numbers).cast(SCHEMA.field("t").type)]
+        yield pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    if "wait" in sys.argv:
+        print("all are in", flush=True)
+        while True:
+            yield None
+
+
+class Count:
+    changelog = False
+
+    def open(self, who):
+        self.rows = 0
+        return self
+
+    def write(self, batch):
+        self.rows += batch.num_rows
+
+    def flush(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def build() -> sf.Flow:
+    flow = sf.Flow("large")
+    read = flow.read("rows", python.Source(rows, schema=SCHEMA), event_time="t", watermark=sf.monotonic())
+    windows = read.key_by("k").window(sf.tumbling("1d"))
+    kept = windows.agg(n=sf.count(), a=col("t").min(), b=col("t").max(), c=col("k").sum(), d=col("k").max())
+    kept.write("out", Count())
+    return flow
+
+
+def anonymous() -> int:
+    status = open("/proc/self/status", encoding="ascii").read()
+    return int(status.split("RssAnon:")[1].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    pa.set_memory_pool(pa.system_memory_pool())
+    import threading, time
+
+    def watch():
+        global most
+        while True:
+            most = max(most, anonymous())
+            time.sleep(0.003)
+
+    most = before = anonymous()
+    threading.Thread(target=watch, daemon=True).start()
+    result = sf.run(build(), memory=sys.argv[1], spill_dir=sys.argv[2])
+    print(result.rows_out, result.spilled, most - before)
+"""
+
+
+def started(folder: Path, budget: str, *more: str) -> subprocess.Popen[str]:
+    (folder / "large.py").write_text(SCRIPT, encoding="utf-8")
+    (folder / "spilled").mkdir(exist_ok=True)
+    command = [sys.executable, str(folder / "large.py"), budget, str(folder / "spilled"), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_job_that_is_stopped_leaves_no_file_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with started(tmp_path, "1MB", "wait") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "all are in\n"
+        process.send_signal(number)
+        process.wait(timeout=30)
+    assert os.listdir(tmp_path / "spilled") == []

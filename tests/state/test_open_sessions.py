@@ -50,8 +50,8 @@ def rows_of(taken: pa.RecordBatch) -> list[Row]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(STEPS, st.integers(1, 3), st.sampled_from([1, 1 << 26]))
-def test_what_is_taken_is_what_a_plain_list_gives_up(steps: list[Any], workers: int, file: int) -> None:
+@given(STEPS, st.integers(1, 3), st.sampled_from([1, 1 << 26]), st.booleans())
+def test_what_is_taken_is_what_a_plain_list_gives_up(steps: list[Any], workers: int, file: int, in_files: bool) -> None:
     table, model, files = OpenSessions(SCHEMA, [0], 1), list[Row](), Files()
     table.attach(files)
     for step in steps:
@@ -59,7 +59,8 @@ def test_what_is_taken_is_what_a_plain_list_gives_up(steps: list[Any], workers: 
             case ("take", keys, time):
                 expected = [row for row in model if row[0] in keys or row[1] <= time]
                 model = [row for row in model if row not in expected]
-                found = table.take_touched([pa.array(keys, pa.string())], len(keys), time)
+                found = table.take_touched([pa.array(keys, pa.string())], len(keys), time, in_files=in_files)
+                assert in_files is False or not list(table.take_due(time))
                 due = [row for rows in table.take_due(time) for row in rows_of(rows)]
                 assert sorted(rows_of(found) + due, key=repr) == sorted(expected, key=repr)
             case ("spill", wanted):
