@@ -21,8 +21,8 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> int:
     options = _options().parse_args()
     one_core()  # before anything loads a thread pool
-    from benchmarks import files, nexmark, report, spilling, start, tables
-    from benchmarks.targets import judge, judge_tables
+    from benchmarks import files, longest, nexmark, report, spilling, start, tables
+    from benchmarks.targets import judge, judge_calls, judge_tables
 
     known = facts()
     print("   ".join(f"{name} {value}" for name, value in known.items()))
@@ -40,15 +40,18 @@ def main() -> int:
     print(f"\nState beyond memory\n\n{report.aligned(report.spilled_rows(spilled))}")
     kept = list(tables.measure(TABLE_BATCHES // (3 if options.quick else 1)))
     print(f"\nKeyed tables\n\n{report.aligned(report.table_rows(kept))}")
+    calls = list(longest.measure(longest.KEYS // (5 if options.quick else 1)))
+    print("\nLongest call while a window of many keys is filled and fired, milliseconds of CPU time\n")
+    print(report.aligned(report.longest_rows(calls)))
     starts = list(start.measure())
     print(f"\nStart\n\n{report.aligned(report.start_rows(starts))}\n")
-    found = report.as_json(known, measured, reads, spilled, starts, kept)
+    found = report.as_json(known, measured, reads, spilled, starts, kept, calls)
     path = options.save or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
     report.save(found, path)
     print(f"Written to {path}\n")
     if options.compare:
         print(report.aligned(report.compared(found, json.loads(options.compare.read_text()))), end="\n\n")
-    verdicts = [*judge(measured, spilled, starts), *judge_tables(kept)]
+    verdicts = [*judge(measured, spilled, starts), *judge_tables(kept), *judge_calls(calls)]
     for verdict in verdicts:
         print(f"{'met   ' if verdict.met else 'MISSED'}  {verdict.text}")
     return 0 if options.no_assert or all(verdict.met for verdict in verdicts) else 1

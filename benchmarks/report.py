@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.files import FileRead
+from benchmarks.longest import Longest
 from benchmarks.nexmark import BARE_SIZE, SIZES, Measured
 from benchmarks.spilling import Spilled
 from benchmarks.start import Start
@@ -88,6 +89,12 @@ def table_rows(measured: Iterable[Table]) -> Iterable[tuple[str, ...]]:
         yield (one.name, next(speeds), one.beside, next(speeds), f"{one.ratio:.2f}")
 
 
+def longest_rows(calls: Iterable[Longest]) -> Iterable[tuple[str, ...]]:
+    yield ("keys", "filling", "firing", "firing, all calls")
+    for one in calls:
+        yield (one.name, *(f"{seconds * 1e3:.0f}" for seconds in (one.filling, one.firing, one.whole)))
+
+
 def start_rows(starts: Iterable[Start]) -> Iterable[tuple[str, ...]]:
     yield ("start", "seconds", "at most")
     for one in starts:
@@ -101,6 +108,7 @@ def as_json(
     spilled: Sequence[Spilled],
     starts: Sequence[Start],
     tables: Sequence[Table],
+    calls: Sequence[Longest],
 ) -> dict[str, Any]:
     """Everything measured; seconds, rows, megabytes, and the ratios that are compared between runs."""
     queries = {
@@ -149,6 +157,7 @@ def as_json(
             for one in spilled
         },
         "tables": kept,
+        "longest_call": {one.name: {"filling": round(one.filling, 5), "firing": round(one.firing, 5)} for one in calls},
         "start": {one.name: round(one.seconds, 4) for one in starts},
     }
 

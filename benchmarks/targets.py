@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import tables
+from benchmarks.longest import Longest
 from benchmarks.nexmark import BARE_SIZE, Measured
 from benchmarks.spilling import TIMES, Spilled
 from benchmarks.start import Start
@@ -26,6 +27,10 @@ _TABLES = {tables.RUNNING: 0.35, tables.SPILLED_ZIPF: 0.1}
 """At least so many times the speed of what they are measured beside."""
 
 
+_LONGEST = 0.1
+"""Seconds that a single call into a task may take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One target: what it says, and whether it is met."""
@@ -39,6 +44,13 @@ def judge_tables(measured: Iterable[tables.Table]) -> Iterable[Verdict]:
         if (least := _TABLES.get(one.name)) is not None:
             text = f"{one.name}: {one.ratio:.2f} x {one.beside}, at least {least} wanted"
             yield Verdict(text, one.ratio >= least)
+
+
+def judge_calls(calls: Iterable[Longest]) -> Iterable[Verdict]:
+    for one in calls:
+        longest = max(one.filling, one.firing)
+        text = f"{one.name} keys: the longest call takes {longest * 1e3:.0f} ms, at most {_LONGEST * 1e3:.0f}"
+        yield Verdict(text, longest <= _LONGEST)
 
 
 def judge(measured: Sequence[Measured], spilled: Sequence[Spilled], starts: Sequence[Start]) -> Iterable[Verdict]:
