@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 import streamflow
-from streamflow.cli import plan, run, state
+from streamflow.cli import plan, prove, run, state
 from streamflow.cli.script import ScriptError
 from streamflow.errors import StreamflowError, UserError
 
@@ -35,6 +35,7 @@ examples:
   streamflow run bids.py -- --help             the script's own parameters
   streamflow plan bids.py                      how it will run, as text
   streamflow plan bids.py --workers 4 -o plan.svg
+  streamflow test bids.py                      do results depend on crashes, workers or timing?
   streamflow run bids.py --checkpoint DIR      killed or stopped, it goes on where it was
   streamflow state ls DIR                      what its latest checkpoint holds
 
@@ -58,6 +59,7 @@ class Command:
 COMMANDS = {
     "run": Command(run.SUMMARY, run.DESCRIPTION, run.options, run.execute),
     "plan": Command(plan.SUMMARY, plan.DESCRIPTION, plan.options, plan.execute),
+    "test": Command(prove.SUMMARY, prove.DESCRIPTION, prove.options, prove.execute),
     "state": Command(state.SUMMARY, state.DESCRIPTION, state.options, state.execute),
 }
 

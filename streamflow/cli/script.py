@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,14 +27,23 @@ def build_flow(target: str, arguments: Sequence[str], prog: str) -> Flow:
     Raises UserError when there is no such function or an argument does not fit, ScriptError when the script raises.
     With `--help` among the arguments the script's parameters are printed and the command ends.
     """
+    return flow_builder(target, arguments, prog)()
+
+
+def flow_builder(target: str, arguments: Sequence[str], prog: str) -> Callable[[], Flow]:
+    """What builds the flow of a script anew at every call; see `build_flow`."""
     from streamflow.flow.load import load
     from streamflow.flow.parameters import parse_arguments
 
     with _users_errors(target):
         build = load(target)
     parameters = parse_arguments(build, arguments, prog)
-    with _users_errors(target):
-        return build(**parameters)
+
+    def built() -> Flow:
+        with _users_errors(target):
+            return build(**parameters)
+
+    return built
 
 
 @contextmanager

@@ -17,6 +17,18 @@ from __future__ import annotations
 from streamflow.testing.compare import assert_rows, final
 from streamflow.testing.expressions import evaluate
 from streamflow.testing.harness import Results, run
+from streamflow.testing.proving import Disproved, prove
 from streamflow.testing.rows import advance, splits, watermark
 
-__all__ = ["Results", "advance", "assert_rows", "evaluate", "final", "run", "splits", "watermark"]
+__all__ = [
+    "Disproved",
+    "Results",
+    "advance",
+    "assert_rows",
+    "evaluate",
+    "final",
+    "prove",
+    "run",
+    "splits",
+    "watermark",
+]
