@@ -23,6 +23,7 @@ def changes(keys: list[str], values: list[Any], kinds: list[int]) -> list[tuple[
     return [
         (CHANGE_NAMES[row[CHANGE]], row["k"], row["rank"], row["x"])
         for output in Members(RANKED).on_batch(0, batch)
+        if isinstance(output, pa.RecordBatch)
         for row in output.to_pylist()
     ]
 
