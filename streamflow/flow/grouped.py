@@ -123,7 +123,8 @@ class KeyedStream:
         """One row per key; `within`: one in so much event time, counted from the last row that was kept.
 
         "any" sends the first row that arrives, at once. "first" is the first by event time, sent when the watermark
-        passes it; ties go by the remaining columns, ascending; rows below the watermark are late and left out.
+        passes it; of the same time the first by its place in the source, or where rows have none by the remaining
+        columns, ascending; rows below the watermark are late and left out.
 
         Where a key holds a window's `window_start` or `window_end`, the rows are results of fired windows: the first
         (or "last") of each key is sent when the watermark passes the window's end, and nothing is kept of it. "last"

@@ -12,7 +12,7 @@ from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.grouping import group
 from streamflow.kernels.ordering import order
 from streamflow.operators.base import Output
-from streamflow.operators.events import MAX_TIME, TIME, Batch, Watermark
+from streamflow.operators.events import MAX_TIME, ORDER, TIME, Batch, Watermark
 from streamflow.operators.firing import before_watermark
 from streamflow.state.container import Container
 from streamflow.state.keyed_table import KeyedTable
@@ -28,8 +28,8 @@ class Dedup:
     """Drops rows whose key was seen, `within` microseconds of event time of the last row that was kept (None: ever).
 
     `keep` "any" sends the first that arrives at once. "first" holds rows until the watermark has passed them and takes
-    them by event time, ties by their other columns in schema order; a row below the watermark when it arrives is late,
-    counted and left out. Results are rows as they were, with their event time.
+    them by event time, ties by `_order`, or without one by their other columns in schema order; a row below the
+    watermark when it arrives is late, counted and left out. Results are rows as they were, with their event time.
 
     State: the keys, with the event time of the row that was kept; "first": the rows held; the watermark per key group.
     """
@@ -40,7 +40,8 @@ class Dedup:
         self._places = [schema.get_field_index(key) for key in keys]
         self._within = within
         self._time = schema.get_field_index(TIME)
-        self._rest = [place for place, name in enumerate(schema.names) if name not in keys and name != TIME]
+        rest = [place for place, name in enumerate(schema.names) if name not in keys and name != TIME]
+        self._rest = [schema.get_field_index(ORDER)] if ORDER in schema.names else rest
         self._seen = KeyedTable(pa.schema([schema.field(key) for key in keys]), pa.schema({_KEPT: pa.int64()}))
         self._held = RowsByTime(schema, self._places, self._time) if keep == "first" else None
         self._progress = Progress()

@@ -107,3 +107,19 @@ def test_keys_that_drop_nothing_any_more_are_forgotten(monkeypatch: pytest.Monke
         assert batch.num_rows == 20
         list(operator.on_watermark(Watermark(start + 20)))
     assert len(operator.state()["keys"].snapshot(4).rows) <= 240
+
+
+def test_of_one_time_the_first_in_the_source_is_kept() -> None:
+    """Rule 13: not the least of the other columns."""
+    rows = [{"at": START, "k": "a", "v": value} for value in (2, 3, 1)]
+    for seed in range(6):
+        assert [row["v"] for row in run(rows, seed, 1 + seed % 3, "first", None)] == [2]
+
+
+def test_rows_that_have_no_order_go_by_their_columns() -> None:
+    flow = sf.Flow("dedup")
+    read = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="at")
+    top = read.key_by("k").window(sf.tumbling("1m")).top(3, by="v")
+    top.key_by("k").dedup(keep="first").write("out", memory.Sink())
+    rows = [{"at": START, "k": "a", "v": value} for value in (2, 3, 1)]
+    assert [row["v"] for row in sf.testing.run(flow, {"rows": rows})["out"].to_pylist()] == [1]

@@ -8,6 +8,7 @@ from streamflow.plan.logical.expr import aggregate_calls, show
 from streamflow.plan.logical.nodes import (
     Aggregate,
     Assign,
+    Dedup,
     Explode,
     Filter,
     FlatMap,
@@ -42,6 +43,8 @@ def order_parts(node: Node) -> int | None:
         case (
             Filter() | Project() | Partition() | Hold() | Assign() | MapRows() | WithEventTime() | Peek() | MapBatches()
         ):
+            return order_parts(node.input)
+        case Dedup(keep="first"):
             return order_parts(node.input)
         case FlatMap() | Explode():
             parts = order_parts(node.input)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from streamflow.plan.logical.expr import Column
 from streamflow.plan.logical.nodes import (
     Aggregate,
+    Dedup,
     Explode,
     FlatMap,
     MapRows,
@@ -25,7 +26,7 @@ _DROPS = (Project, MapRows, FlatMap, Explode, Aggregate, Write)
 
 
 def carry_order(graph: Graph) -> Graph:
-    """Rows get `_order` where an aggregate below goes by it, and lose it where none does any more.
+    """Rows get `_order` where an aggregate or a dedup below goes by it, and lose it where none does any more.
 
     Before: read -> filter -> aggregate(last = x.last())     read -> top
     After:  read(ordered) -> filter(ordered) -> aggregate    read(ordered) -> project(all but the order) -> top
@@ -33,6 +34,8 @@ def carry_order(graph: Graph) -> Graph:
     wanted: set[int] = set()
     for node in reversed(topological(graph)):
         makes_it = isinstance(node, Read | Aggregate)
+        if isinstance(node, Dedup) and node.keep == "first" and order_parts(node) is not None:
+            wanted.add(id(node))
         if (id(node) in wanted and not makes_it) or (isinstance(node, Aggregate) and goes_by_order(node.aggregates)):
             wanted.update(id(upstream) for upstream in inputs(node))
     if not wanted:

@@ -69,7 +69,8 @@ def dedup(
 ) -> list[Columns]:
     """The rows that `key_by(*keys).dedup(keep=keep, within=within)` keeps; "any": of rows that arrive in this order.
 
-    `time` may also be a column of datetimes, and `within` a timedelta.
+    The first of a time is the first of `rows`, as they stand in one split. `time` may also be a column of datetimes, and
+    `within` a timedelta.
 
     >>> rows = [{"k": "a", "t": 5}, {"k": "a", "t": 3}, {"k": "a", "t": 8}]
     >>> dedup(rows, ["k"], time="t"), dedup(rows, ["k"], time="t", within=5)
@@ -78,7 +79,7 @@ def dedup(
     kept: list[Columns] = []
     for of_key in _by_key(rows, keys).values():
         if keep == "first":
-            of_key.sort(key=lambda row: [row[time], *map(_orderable, row.values())])
+            of_key.sort(key=lambda row: row[time])
         last: Any = None
         for row in of_key:
             if last is None or (within is not None and row[time] - last >= within):
