@@ -143,8 +143,7 @@ class RefiningSessions:
         """The watermark rises to `time`: fire the sessions that end by now, send what is left of those that are dropped
         now, and take back what could not be taken back later.
         """
-        sessions = self._open.take_touched([], 0, time)
-        if sessions.num_rows:
+        for sessions in _due(self._open, time):
             ends, stale, pending = (self._values(sessions, name) for name in ("~end", "~stale", "~pending"))
             before = self._progress.of_rows(self._keys(sessions), sessions.num_rows)
             dropped = self._drop_times(ends) <= time
@@ -152,7 +151,8 @@ class RefiningSessions:
             ending = dropped | ((ends > before) & (ends <= time))
             firing = last_chance | (ending & ((pending > 0) | (stale < MAX_TIME)))
             yield from self._fire_and_keep(sessions, firing, np.maximum(before, time))
-        self._sent.take_touched([], 0, time)
+        for _ in _due(self._sent, time):
+            pass  # what stands of sessions that are dropped is final
         self._due = self._open.earliest()
 
     def _fire_and_keep(self, sessions: pa.RecordBatch, firing: Bools, watermarks: Int64s) -> Iterator[Output]:
@@ -331,6 +331,14 @@ class RefiningSessions:
         """When what ends there is dropped, at most the end of time."""
         times: Int64s = np.minimum(ends, MAX_TIME - self.lateness) + self.lateness
         return times
+
+
+def _due(sessions: OpenSessions, time: int) -> Iterator[pa.RecordBatch]:
+    """Take those that are due by `time`, also from files."""
+    in_memory = sessions.take_touched([], 0, time)
+    if in_memory.num_rows:
+        yield in_memory
+    yield from sessions.take_due(time)
 
 
 def _with(rows: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:

@@ -69,8 +69,8 @@ def dedup(
 ) -> list[Columns]:
     """The rows that `key_by(*keys).dedup(keep=keep, within=within)` keeps; "any": of rows that arrive in this order.
 
-    The first of a time is the first of `rows`, as they stand in one split. `time` may also be a column of datetimes, and
-    `within` a timedelta.
+    The first of a time is the first of `rows`, as they stand in one split. `time` may also be a column of datetimes,
+    and `within` a timedelta.
 
     >>> rows = [{"k": "a", "t": 5}, {"k": "a", "t": 3}, {"k": "a", "t": 8}]
     >>> dedup(rows, ["k"], time="t"), dedup(rows, ["k"], time="t", within=5)
