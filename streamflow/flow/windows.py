@@ -16,6 +16,7 @@ from streamflow.flow.expr import ColumnLike, to_node
 from streamflow.flow.location import Building
 from streamflow.plan.logical.contract import parse_duration
 from streamflow.plan.logical.windows import (
+    After,
     BoundedOutOfOrderness,
     Calendar,
     Count,
@@ -132,23 +133,38 @@ def count_window(rows: int) -> Count:
 
 
 @explained
-def trigger(*, early: int | None = None, late: int = 1, accumulate: bool = True) -> Trigger:
+def trigger(*, early: int | Duration | None = None, late: int | Duration = 1, accumulate: bool = True) -> Trigger:
     """When a window fires beside on time, for each key: every `early` rows before its end, every `late` rows after it.
+
+    A duration in place of a number of rows, `early="1m"`, is processing time, from the first row that came since the
+    window last fired for the key: so nothing is sent where nothing came, and no row waits for longer. A row that comes
+    at that very microsecond waits for the next time.
 
     `accumulate=True`: each result replaces the one before, so that the results are a changelog; rows that are processed
     together, a batch at most, count as one firing. `accumulate=False`: each result is of the rows since the last one,
-    and of exactly so many if the trigger fired (of a session: at least so many); the results are append-only, and
-    several may be of one window. Rows after the end are those that `allowed_lateness=` lets in. Whatever is left is
-    sent on time, and when the window is dropped.
+    and of exactly so many if the trigger fired by their number; the results are append-only, and several may be of one
+    window. Rows after the end are those that `allowed_lateness=` lets in. Whatever is left is sent on time, and when
+    the window is dropped.
 
     >>> trigger(early=1000, accumulate=False)
     Trigger(early=1000, late=1, accumulate=False)
+    >>> trigger(early="1m", late="10s")
+    Trigger(early=After(duration=60000000), late=After(duration=10000000), accumulate=True)
     """
     with Building("trigger"):
-        for name, rows in (("early", early), ("late", late)):
-            if rows is not None and (type(rows) is not int or rows < 1):
-                raise UserError(f"{name}={rows!r} is not a number of rows", remedy=f"write {name}=1000, for instance")
-        return Trigger(early, late, accumulate)
+        first = None if early is None else _rows_or_after("early", early)
+        return Trigger(first, _rows_or_after("late", late), accumulate)
+
+
+def _rows_or_after(name: str, given: int | Duration) -> int | After:
+    if isinstance(given, str | timedelta):
+        return After(_positive(name, given))
+    if type(given) is not int or given < 1:
+        raise UserError(
+            f"{name}={given!r} is not a number of rows, nor a duration",
+            remedy=f'write {name}=1000, for instance, or {name}="1m"',
+        )
+    return given
 
 
 @explained

@@ -22,6 +22,7 @@ from streamflow.operators.events import (
     CHANGE_TYPE,
     DELETE,
     INSERT,
+    MAX_TIME,
     TIME,
     TIME_TYPE,
     UPDATE_AFTER,
@@ -35,20 +36,22 @@ from streamflow.state.window_table import WindowTable
 
 NEVER = 1 << 62
 """More rows than there are."""
-PENDING, SENT = "~pending", "~sent"
+PENDING, SENT, DUE = "~pending", "~sent", "~due"
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Rows, each in one of its windows. `keys` and `values` (by column) have an entry for each pair.
 
-    `limits`: with how many rows since it last fired the pair's window fires again, for that key.
+    `limits`: with how many rows since it last fired the pair's window fires again, for that key. `dues`: when by
+    processing time it does at the latest, if the pair is the first row since; None where panes do not go by that.
     """
 
     windows: Int64s
     keys: list[pa.Array]
     values: Mapping[str, pa.Array]
     limits: Int64s
+    dues: Int64s | None = None
 
 
 class Panes(Protocol):
@@ -94,13 +97,26 @@ class _Columns:
         return Rejected(pa.RecordBatch.from_arrays(columns, names=self.schema.names[: len(columns)]), errors)
 
 
+def _clock_fields(clocked: bool) -> list[pa.Field]:
+    return [pa.field(DUE, pa.int64())] if clocked else []
+
+
+def _put_dues(table: WindowTable, slots: Slots, pending: Int64s, dues: Int64s) -> None:
+    """A pane keeps the time of its first row. `pending`: the rows that each had before."""
+    goes_on = pending > 0
+    dues[goes_on] = raw_values(table.get(DUE, slots[goes_on]))
+    table.put(DUE, slots, pa.array(dues))
+
+
 class AccumulatingPanes:
     """Each pane holds all rows of its window so far, and takes back the one before: a changelog by key and window.
 
     A window fires for a key at most once for all rows that `add` takes together; what does not change is not sent.
     """
 
-    def __init__(self, keys: pa.Schema, window: Slices, aggregates: tuple[AggregateSpec, ...]) -> None:
+    def __init__(
+        self, keys: pa.Schema, window: Slices, aggregates: tuple[AggregateSpec, ...], *, clocked: bool = False
+    ) -> None:
         self._aggregates = aggregates
         self._parts = [[field.name for field in partial_fields(spec)] for spec in aggregates]
         self._columns = _Columns(keys, window, aggregates, [pa.field(CHANGE, CHANGE_TYPE)])
@@ -108,9 +124,9 @@ class AccumulatingPanes:
         was = [pa.field(f"~was.{spec.name}", result_of(spec)) for spec in aggregates]
         self._was = pa.schema(was)
         parts = [field for spec in aggregates for field in partial_fields(spec)]
-        self.table = WindowTable(
-            keys, pa.schema([*parts, *was, pa.field(PENDING, pa.int64()), pa.field(SENT, pa.bool_())])
-        )
+        sent = [pa.field(PENDING, pa.int64()), pa.field(SENT, pa.bool_()), *_clock_fields(clocked)]
+        self.table = WindowTable(keys, pa.schema([*parts, *was, *sent]))
+        self._clocked = clocked
 
     def add(self, pairs: Pairs) -> Iterator[Output]:
         groups = group(pairs.keys, len(pairs.windows), leading=pairs.windows)
@@ -125,9 +141,12 @@ class AccumulatingPanes:
                 parts = merge(spec, [pa.concat_arrays(two) for two in zip(parts, old, strict=True)], both)
             for name, part in zip(names, parts, strict=True):
                 self.table.put(name, slots, part)
-        pending = np.bincount(groups.ids, minlength=groups.count)
-        pending[known] += raw_values(self.table.get(PENDING, slots[known]))
+        before = np.zeros(groups.count, np.int64)
+        before[known] = raw_values(self.table.get(PENDING, slots[known]))
+        pending = before + np.bincount(groups.ids, minlength=groups.count)
         self.table.put(PENDING, slots, pa.array(pending))
+        if pairs.dues is not None:
+            _put_dues(self.table, slots, before, pairs.dues[groups.first])
         fresh = slots[new]
         self.table.put(SENT, fresh, pa.array(np.zeros(len(fresh), np.bool_)))
         for field in self._was:
@@ -138,6 +157,8 @@ class AccumulatingPanes:
 
     def fire(self, slots: Slots) -> Iterator[Output]:
         self.table.put(PENDING, slots, pa.array(np.zeros(len(slots), np.int64)))
+        if self._clocked:
+            self.table.put(DUE, slots, pa.array(np.full(len(slots), MAX_TIME)))
         sent = self.table.get(SENT, slots).to_numpy(zero_copy_only=False)
         before = [self.table.get(field.name, slots) for field in self._was]
         kept = [[self.table.get(name, slots) for name in names] for names in self._parts]
@@ -188,13 +209,16 @@ class DiscardingPanes:
     A pane that is not full is sent when `fire` says so.
     """
 
-    def __init__(self, keys: pa.Schema, window: Slices, aggregates: tuple[AggregateSpec, ...]) -> None:
+    def __init__(
+        self, keys: pa.Schema, window: Slices, aggregates: tuple[AggregateSpec, ...], *, clocked: bool = False
+    ) -> None:
         self._aggregates = aggregates
         self._parts = [[field.name for field in partial_fields(spec)] for spec in aggregates]
         self._columns = _Columns(keys, window, aggregates)
         self.output_schema = self._columns.schema
         parts = [field for spec in aggregates for field in partial_fields(spec)]
-        self.table = WindowTable(keys, pa.schema([*parts, pa.field(PENDING, pa.int64())]))
+        self.table = WindowTable(keys, pa.schema([*parts, pa.field(PENDING, pa.int64()), *_clock_fields(clocked)]))
+        self._clocked = clocked
 
     def add(self, pairs: Pairs) -> Iterator[Output]:
         groups = group(pairs.keys, len(pairs.windows), leading=pairs.windows)
@@ -217,6 +241,8 @@ class DiscardingPanes:
             self.table.put(name, first_of_new, pa.nulls(len(first_of_new), values.type))
             self.table.put(name, slots[owner[rest]], values.take(pa.array(rest)))
         self.table.put(PENDING, slots, pa.array(total % limits))
+        if pairs.dues is not None:
+            _put_dues(self.table, slots, held, pairs.dues[groups.first])
         if full.any():
             chosen = pa.array(np.flatnonzero(full))
             which = owner[full]
@@ -237,6 +263,8 @@ class DiscardingPanes:
 
     def fire(self, slots: Slots) -> Iterator[Output]:
         self.table.put(PENDING, slots, pa.array(np.zeros(len(slots), np.int64)))
+        if self._clocked:
+            self.table.put(DUE, slots, pa.array(np.full(len(slots), MAX_TIME)))
         yield from self._sent(slots, [[self.table.get(name, slots) for name in names] for names in self._parts])
 
     def _sent(self, slots: Slots, parts: Sequence[Sequence[pa.Array]]) -> Iterator[Output]:

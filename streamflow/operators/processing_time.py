@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from streamflow.operators.base import Operator, Output
+from streamflow.operators.base import Operator, Output, TimedOperator
 from streamflow.operators.events import MAX_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import times_of
 from streamflow.state.container import Container
@@ -56,6 +56,7 @@ class ByProcessingTime:
     def __init__(self, windows: Windows, schema: pa.Schema) -> None:
         """`windows`: over rows of `stamped_schema(schema)`."""
         self._windows = windows
+        self._panes = windows if isinstance(windows, TimedOperator) else None
         self._clock = Progress()
         self._stamped = stamped_schema(schema)
         made = windows.output_schema
@@ -76,13 +77,17 @@ class ByProcessingTime:
             yield from self._fire(MAX_TIME)
         yield watermark
 
-    def on_timer(self, now: int) -> Iterable[Output]:
+    def on_timer(self, now: int) -> Iterator[Output]:
         self._clock.advance(now)
         time = self._clock.reached
-        return self._fire(time) if self._windows.due <= time else ()
+        if self._panes is not None:  # they fire within a window too
+            yield from self._without_time(self._panes.on_timer(time))
+        if self._windows.due <= time:
+            yield from self._fire(time)
 
     def next_wakeup(self) -> int | None:
-        due = self._windows.due
+        pane = None if self._panes is None else self._panes.next_wakeup()
+        due = self._windows.due if pane is None else min(self._windows.due, pane)
         return None if due == MAX_TIME else due
 
     def flush(self) -> Iterable[Output]:

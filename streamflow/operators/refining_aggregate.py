@@ -34,6 +34,8 @@ class RefiningAggregate:
     State: per window and key the partial aggregates and what was sent of them, and the watermark per key group.
     """
 
+    _clocked = False
+
     def __init__(
         self,
         keys: tuple[str, ...],
@@ -62,7 +64,7 @@ class RefiningAggregate:
         """The earliest time at which a window fires or is dropped; None: to be found out."""
         key_fields = pa.schema([schema.field(key) for key in keys])
         make = AccumulatingPanes if accumulate else DiscardingPanes
-        self._panes: Panes = make(key_fields, window, aggregates)
+        self._panes: Panes = make(key_fields, window, aggregates, clocked=self._clocked)
         self.output_schema = self._panes.output_schema
 
     @property
@@ -82,7 +84,7 @@ class RefiningAggregate:
             self._due = min(self._due, end)
         self._held.add(columns)
         late = end <= self._progress.watermark or not self._progress.settled
-        if late or self._early is not None or self._held.rows >= COALESCED:
+        if late or self._early is not None or self._clocked or self._held.rows >= COALESCED:
             yield from self.flush()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
@@ -126,8 +128,12 @@ class RefiningAggregate:
             columns = [column.take(taken) for column in columns]
         keys = columns[: self._key_count]
         values = dict(zip(self._values, columns[self._key_count :], strict=False))
-        limits = self._limits[(ends <= watermarks).astype(np.int64)]
-        yield from self._panes.add(Pairs(windows, keys, values, limits))
+        over = (ends <= watermarks).astype(np.int64)
+        yield from self._panes.add(Pairs(windows, keys, values, self._limits[over], self._dues(over)))
+
+    def _dues(self, over: Int64s) -> Int64s | None:
+        """When by processing time panes of windows that are over (1) or not (0) are sent."""
+        return None
 
     def _fire(self, time: int) -> Iterator[Output]:
         """Send what is left of the windows that end by now, or are dropped now; drop these."""

@@ -98,6 +98,11 @@ class RefiningSessions:
     def late(self) -> int:
         return self._progress.late
 
+    @property
+    def due(self) -> int:
+        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
+        return MIN_TIME if self._due is None else self._due
+
     def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
         rows = batch.select(self._needed)
         ends = row_ends(raw_values(rows.column(-1)), self._gap)

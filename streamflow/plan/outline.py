@@ -49,6 +49,7 @@ from streamflow.plan.logical.nodes import (
 from streamflow.plan.logical.policy import can_reject
 from streamflow.plan.logical.show import duration
 from streamflow.plan.logical.windows import (
+    After,
     Assigned,
     BoundedOutOfOrderness,
     Calendar,
@@ -333,9 +334,15 @@ def _window(window: Window | Final | None) -> str:
 
 def trigger_text(trigger: Trigger, lateness: int) -> str:
     """When a window fires, as a list that begins with a comma; only what is not so without a trigger."""
-    early = f", early every {trigger.early} rows" if trigger.early is not None else ""
-    late = f", late every {trigger.late} rows" if lateness and trigger.late > 1 else ""
+    early = "" if trigger.early is None else f", early {_rows_or_after(trigger.early)}"
+    late = f", late {_rows_or_after(trigger.late)}" if lateness and trigger.late != 1 else ""
     return f"{early}{late}, {'accumulating' if trigger.accumulate else 'discarding'}"
+
+
+def _rows_or_after(given: int | After) -> str:
+    if isinstance(given, After):
+        return f"{duration(given.duration)} of processing time after a first new row"
+    return f"every {given} rows"
 
 
 def _shifted(offset: int) -> str:

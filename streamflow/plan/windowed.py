@@ -14,6 +14,7 @@ from streamflow.kernels.aggregate import ORDERED, AggregateSpec
 from streamflow.kernels.calendar import CalendarSlices
 from streamflow.kernels.windows import CumulativeSlices, EndlessSlices, FinalBound, Slices, SlidingSlices
 from streamflow.operators.base import Operator
+from streamflow.operators.clocked_aggregate import ClockedAggregate
 from streamflow.operators.count_aggregate import CountAggregate
 from streamflow.operators.events import ORDER, TIME
 from streamflow.operators.late_rows import LateRows
@@ -29,6 +30,7 @@ from streamflow.plan.logical.nodes import Aggregate, Late, Top
 from streamflow.plan.logical.schema import physical_schema
 from streamflow.plan.logical.show import duration
 from streamflow.plan.logical.windows import (
+    After,
     Assigned,
     Calendar,
     Count,
@@ -108,7 +110,10 @@ def _refining(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, ..
     trigger = node.trigger or Trigger(accumulate=not isinstance(node.window, Global))
     text = _lateness(node.lateness) + trigger_text(trigger, node.lateness)
     firing = _FiringOptions(
-        lateness=node.lateness, early=trigger.early, late=trigger.late, accumulate=trigger.accumulate
+        lateness=node.lateness,
+        early=None if isinstance(trigger.early, After) else trigger.early,
+        late=1 if isinstance(trigger.late, After) else trigger.late,
+        accumulate=trigger.accumulate,
     )
     match node.window:
         case Session(gap):
@@ -118,7 +123,9 @@ def _refining(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, ..
             raise EngineError("these windows fire once", step=node.name, location=node.location)
         case window:
             text = f" in {_any_window_text(window)}{text}"
-    return _what(node) + text, partial(_refining_aggregate, node.keys, node.window, specs, schema, firing)
+    early, late = (given.duration if isinstance(given, After) else None for given in (trigger.early, trigger.late))
+    delays = None if early is None and late is None else (early, late)
+    return _what(node) + text, partial(_refining_aggregate, node.keys, node.window, specs, schema, firing, delays)
 
 
 def split_aggregate(node: Aggregate) -> Parts | None:
@@ -259,8 +266,12 @@ def _refining_aggregate(
     specs: tuple[AggregateSpec, ...],
     schema: pa.Schema,
     firing: _FiringOptions,
+    delays: tuple[int | None, int | None] | None,
 ) -> RefiningAggregate:
-    return RefiningAggregate(keys, _any_slices(window), specs, schema, **firing)
+    slices = _any_slices(window)
+    if delays is None:
+        return RefiningAggregate(keys, slices, specs, schema, **firing)
+    return ClockedAggregate(keys, slices, specs, schema, **firing, delays=delays)
 
 
 def _late_rows(

@@ -79,7 +79,7 @@ def test_it_goes_by_the_clock() -> None:
 
 def test_the_watermark_of_the_rows_passes_and_fires_nothing_before_the_end() -> None:
     step = tumbling()
-    step.on_timer(3)
+    shown(step.on_timer(3))
     shown(step.on_batch(0, batch(("a", 1))))
     assert shown(step.on_watermark(Watermark(1_000))) == [Watermark(1_000)]
     assert shown(step.on_watermark(Watermark(MAX_TIME))) == [("a", 0, 10, 1, 1), Watermark(MAX_TIME)]
@@ -106,7 +106,7 @@ def test_a_session_ends_when_the_clock_has_gone_on_by_the_gap_without_a_row() ->
 
 def test_the_wakeups_of_sessions_lead_to_their_ends() -> None:
     step = ByProcessingTime(SessionAggregate(("k",), 10, SPECS, stamped_schema(SCHEMA)), SCHEMA)
-    step.on_timer(0)
+    shown(step.on_timer(0))
     shown(step.on_batch(0, batch(("a", 1))))
     shown(step.on_timer(6))
     shown(step.on_batch(0, batch(("a", 1))))

@@ -137,3 +137,64 @@ def test_early_panes_of_a_window_by_processing_time() -> None:
     events: list[Event] = [("a", 1), ("a", 2), ("a", 3), 10, ("a", 4)]
     out = sf.testing.run(flow(sf.tumbling("10us", time="processing"), **options), {"rows": given_rows(events)})["out"]
     assert results(out) == [("a", 0, 10, 1, 3), ("a", 0, 10, 2, 3), ("a", 10, 20, 1, 4)]
+
+
+def expected_panes(events: list[Event], delay: int, size: int | None) -> list[tuple[Any, ...]]:
+    """Of panes that discard, each sent so long after its first row: in windows of the clock, or (None) in one."""
+
+    def windows_of(time: int) -> list[naive.Bounds]:
+        return [(0, END)] if size is None else [(time // size * size, time // size * size + size)]
+
+    windows = naive.Windows(windows_of, accumulate=False, early_after=delay)
+    for key, now, value in arrivals(events):
+        on_time = [] if size is None else [naive.Watermark(now)]
+        windows.run([naive.Clock(now), *on_time, naive.Row(key, now, value)])
+    windows.run([naive.Clock(END), naive.Watermark(END)])
+    bounds = [() if size is None else pane.bounds for pane in windows.panes]
+    both = zip(windows.panes, bounds, strict=True)
+    return sorted((pane.key, *own, len(pane.values), sum(pane.values)) for pane, own in both)
+
+
+@settings(max_examples=40)
+@given(events=EVENTS, seed=st.integers(0, 99), workers=st.integers(1, 3), delay=st.integers(1, 12))
+def test_panes_are_sent_some_time_after_their_first_row(
+    events: list[Event], seed: int, workers: int, delay: int
+) -> None:
+    trigger = sf.trigger(early=f"{delay}us", accumulate=False)
+    for window, size in ((sf.global_window(), None), (sf.tumbling("10us", time="processing"), 10)):
+        out = sf.testing.run(flow(window, trigger=trigger), {"rows": given_rows(events)}, seed=seed, workers=workers)
+        assert results(out["out"]) == expected_panes(events, delay, size)
+
+
+@settings(max_examples=40)
+@given(events=EVENTS, seed=st.integers(0, 10_000), workers=st.integers(1, 3), accumulate=st.booleans())
+def test_after_crashes_each_row_is_in_one_pane(events: list[Event], seed: int, workers: int, accumulate: bool) -> None:
+    trigger = sf.trigger(early="7us", accumulate=accumulate)
+    made = flow(sf.global_window(), trigger=trigger)
+    out = sf.testing.run(made, {"rows": given_rows(events)}, seed=seed, workers=workers, crashes=2)["out"]
+    found = results(sf.testing.final(out) if accumulate else out)
+    for key in "abc":
+        values = [value for own, _, value in arrivals(events) if own == key]
+        own = [row for row in found if row[0] == key]
+        assert (sum(row[1] for row in own), sum(row[2] for row in own)) == (len(values), sum(values))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_windows_of_event_time_fire_by_the_clock_before_their_end_and_after_it(workers: int) -> None:
+    schema = pa.schema([*SCHEMA, ("at", pa.timestamp("us", "UTC"))])
+    made = sf.Flow("clocked")
+    rows = made.read("rows", memory.Source(schema.empty_table()), event_time="at")
+    trigger = sf.trigger(early="1m", late="10s", accumulate=False)
+    windows = rows.key_by("k").window(sf.tumbling("100us"), allowed_lateness="1s", trigger=trigger)
+    windows.agg(n=sf.count(), x=col("x").sum()).write("out", memory.Sink())
+
+    def row(x: int) -> dict[str, Any]:
+        return {"k": "a", "x": x, "at": 50}
+
+    given = [
+        *(row(1), sf.testing.advance("59s"), row(2), sf.testing.advance("1s"), row(4)),
+        *(sf.testing.watermark(100), sf.testing.advance("1s"), row(8), sf.testing.advance("9s"), row(16)),
+        *(sf.testing.advance("1s"), row(32), sf.testing.advance("1m")),
+    ]
+    out = sf.testing.run(made, {"rows": given}, workers=workers)["out"]
+    assert sorted(row[-2:] for row in results(out)) == [(1, 4), (1, 32), (2, 3), (2, 24)]

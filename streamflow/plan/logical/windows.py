@@ -102,14 +102,22 @@ class ProcessingTime:
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """So much processing time after the first row that came since a window last fired."""
+
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
-    """When a window fires beside on time: with every `early` rows of a key before its end, every `late` rows after it.
+    """When a window fires beside on time: with every `early` rows of a key before its end, every `late` rows after it,
+    or some time after the first of them.
 
     `accumulate`: each firing replaces the one before, in a changelog; else it holds the rows since.
     """
 
-    early: int | None = None
-    late: int = 1
+    early: int | After | None = None
+    late: int | After = 1
     accumulate: bool = True
 
 

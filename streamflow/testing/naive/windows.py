@@ -32,6 +32,13 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """Processing time goes on to `time`."""
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pane:
     """A window fires for a key, with these values."""
 
@@ -50,17 +57,19 @@ class LateRow:
 
 @dataclass(slots=True)
 class _Window:
-    """Of one key: all values, and how many of them were sent."""
+    """Of one key: all values, how many of them were sent, and when the others are, by the clock."""
 
     values: list[int] = field(default_factory=list)
     sent: int = 0
+    due: int | None = None
 
 
 @dataclass
 class Windows:
     """The windows of a step. `windows_of`: the bounds of the windows that hold a time.
 
-    `lateness`, `early`, `late`, `accumulate`: see `.window(..., allowed_lateness=)` and `sf.trigger`.
+    `lateness`, `early`, `late`, `accumulate`: see `.window(..., allowed_lateness=)` and `sf.trigger`; `early_after`,
+    `late_after`: durations in place of a number of rows.
 
     >>> def minutes(time: int) -> list[Bounds]:
     ...     return [(time // 60 * 60, time // 60 * 60 + 60)]
@@ -73,16 +82,19 @@ class Windows:
     windows_of: Callable[[int], list[Bounds]]
     lateness: int = 0
     early: int | None = None
-    late: int = 1
+    late: int | None = 1
     accumulate: bool = True
     panes: list[Pane] = field(default_factory=list)
     late_rows: list[LateRow] = field(default_factory=list)
+    early_after: int | None = None
+    late_after: int | None = None
 
     def __post_init__(self) -> None:
         self._watermark: int | None = None
+        self._clock = 0
         self._open: dict[tuple[Hashable, Bounds], _Window] = defaultdict(_Window)
 
-    def run(self, events: Iterable[Row | Watermark]) -> None:
+    def run(self, events: Iterable[Row | Watermark | Clock]) -> None:
         """Take these in. What fires is added to `panes`, what is late to `late_rows`."""
         for event in events:
             match event:
@@ -91,14 +103,19 @@ class Windows:
                         self._on_row(event, bounds)
                 case Watermark(time):
                     self._on_watermark(time)
+                case Clock(time):
+                    self._on_clock(time)
 
     def _on_row(self, row: Row, bounds: Bounds) -> None:
         if self._has_passed(bounds[1] + self.lateness):
             self.late_rows.append(LateRow(row, bounds))
             return
         window = self._open[row.key, bounds]
+        over = self._has_passed(bounds[1])
+        limit, after = (self.late, self.late_after) if over else (self.early, self.early_after)
+        if after is not None and window.sent == len(window.values):
+            window.due = self._clock + after
         window.values.append(row.value)
-        limit = self.late if self._has_passed(bounds[1]) else self.early
         if limit is not None and len(window.values) - window.sent >= limit:
             self._fire(row.key, bounds)
 
@@ -112,9 +129,17 @@ class Windows:
             if dropped:
                 del self._open[key, bounds]
 
+    def _on_clock(self, time: int) -> None:
+        self._clock = time
+        due = [(window.due, pane) for pane, window in self._open.items() if window.due is not None]
+        for at, pane in sorted(due, key=lambda item: item[0]):
+            if at <= time:
+                self._fire(*pane)
+
     def _fire(self, key: Hashable, bounds: Bounds) -> None:
         """Nothing is sent twice: without new values there is no pane."""
         window = self._open[key, bounds]
+        window.due = None
         if window.sent < len(window.values):
             values = window.values if self.accumulate else window.values[window.sent :]
             self.panes.append(Pane(key, bounds, tuple(values)))
