@@ -7,6 +7,18 @@ steps give.
 from __future__ import annotations
 
 from streamflow.testing.naive.keyed import dedup, process, running
-from streamflow.testing.naive.windows import Bounds, LateRow, Pane, Row, Sessions, Watermark, Windows
+from streamflow.testing.naive.windows import Bounds, Clock, LateRow, Pane, Row, Sessions, Watermark, Windows
 
-__all__ = ["Bounds", "LateRow", "Pane", "Row", "Sessions", "Watermark", "Windows", "dedup", "process", "running"]
+__all__ = [
+    "Bounds",
+    "Clock",
+    "LateRow",
+    "Pane",
+    "Row",
+    "Sessions",
+    "Watermark",
+    "Windows",
+    "dedup",
+    "process",
+    "running",
+]
