@@ -55,7 +55,8 @@ class Writer(Protocol):
         """Take one batch of the announced schema.
 
         Raises DataError, having taken nothing of it, when the peer will never take such rows; `RowsRefused` where it is
-        known which they are: the others are written again. The step's error policy decides what happens to them.
+        known which they are. The step's error policy decides what happens to them; the others are written again, in
+        halves until the bad ones are found. Where the new row of an update is refused, the old one comes as a delete.
         """
         ...
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from streamflow.engine.delivery import Delivery
 from streamflow.engine.exchange import Router
 from streamflow.engine.naming import named
 from streamflow.engine.outputs import Port, Send, TaskOutput, Write
@@ -47,6 +48,7 @@ class Node:
     operator: Operator | None = None
     times: SplitEventTime | None = None
     columns: list[str] = field(default_factory=list)  # of a sink
+    delivery: Delivery | None = None  # of a sink with a policy
     merger: Merger = field(default_factory=lambda: Merger(1))
     inputs: dict[tuple[int, int], int] = field(default_factory=dict)  # (port, sender or -1) -> the merger's index
     inner: list[tuple[Node, int]] = field(default_factory=list)  # (node, port) in this task

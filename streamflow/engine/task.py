@@ -12,6 +12,7 @@ from typing import assert_never
 
 from streamflow.connect.source import BadRecord
 from streamflow.engine.chain import PAUSE_AFTER, Chain, Counters, Node, Steps, Wrap
+from streamflow.engine.delivery import Delivery
 from streamflow.engine.exchange import Router
 from streamflow.engine.naming import named
 from streamflow.engine.outputs import Aligned, Channel, Finished, TaskOutput
@@ -124,8 +125,9 @@ class Task:
                 known = {name: times.get(spec.step) for name, times in splits.get(work.read, {}).items()}
                 node.times = SplitEventTime(work, spec.schema, known)
                 self._timed.setdefault(work.read, []).append((node, node.times))
-            case Deliver(schema=schema):
+            case Deliver(schema=schema, key=key):
                 node.columns = schema.names
+                node.delivery = None if spec.on_error == "fail" else Delivery(key)
             case ReadSplits():
                 pass
             case other:
@@ -199,6 +201,8 @@ class Task:
             if node.operator is not None:
                 for name, container in node.operator.state().items():
                     yield f"{node.spec.step}/{name}", container
+            elif node.delivery is not None:
+                yield f"{node.spec.step}/refused", node.delivery.absent
 
     def split_times(self) -> dict[int, dict[str, dict[str, SplitTime]]]:
         """How far each split has come by read, split, and step of each `SplitTimes`: part of positions (rule 27)."""
@@ -284,13 +288,19 @@ class Task:
         self._chain.reject(node, rejected, split)
         yield
 
-    def on_refused(self, sink: int, batch: Batch, error: DataError) -> list[TaskOutput]:
-        """A sink did not take these rows. Raises the error where its policy is to fail.
+    def delivery(self, sink: int) -> Delivery | None:
+        """How the host hands rows over to a sink that may refuse some; None where the first that it refuses is one too
+        many.
+        """
+        return self._nodes[sink].delivery
+
+    def on_refused(self, sink: int, rejected: Rejected) -> list[TaskOutput]:
+        """A sink that has a `delivery` did not take these rows.
 
         Nothing stays buffered after it: a barrier may just have passed. Also while something is pending: then the rows
         are dealt with in the course of that, before it ends.
         """
-        steps = self._refused(self._nodes[sink], Rejected(batch, (error,) * batch.num_rows))
+        steps = self._refused(self._nodes[sink], rejected)
         if self._chain.pending:
             self._chain.insert(steps)
             return []

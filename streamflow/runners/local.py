@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 
-import numpy as np
 import pyarrow as pa
 
 from streamflow.cluster.checkpoint import Checkpoint, SplitState
@@ -34,7 +33,6 @@ from streamflow.cluster.coordinator import (
 )
 from streamflow.connect.sink import (
     Committable,
-    RowsRefused,
     SinkContext,
     TransactionalSink,
     TransactionalWriter,
@@ -46,7 +44,7 @@ from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.naming import named
 from streamflow.engine.outputs import Aligned, Finished, Send, TaskOutput, Write
 from streamflow.engine.task import Task
-from streamflow.errors import DataError, EngineError, UserError
+from streamflow.errors import EngineError, UserError
 from streamflow.flow.calls import later_keyword
 from streamflow.flow.flow import Flow
 from streamflow.flow.parameters import check_arguments, describe, parse_arguments
@@ -189,6 +187,10 @@ class _OpenSink:
     writer: Writer
     rows: int = 0
     prepared: list[Committable] = field(default_factory=list)
+
+    def put(self, batch: pa.RecordBatch) -> None:
+        self.writer.write(batch)
+        self.rows += batch.num_rows
 
 
 class _LocalJob:
@@ -357,19 +359,17 @@ class _LocalJob:
 
     def _write(self, sink: _OpenSink, batch: pa.RecordBatch) -> None:
         """Hand over a batch; what the sink refuses is up to the step's error policy."""
+        delivery = self._task.delivery(sink.node.id)
+        refused = None
         try:
-            sink.writer.write(batch)
-            sink.rows += batch.num_rows
-        except DataError as error:
-            refused = np.ones(batch.num_rows, np.bool_)
-            if isinstance(error, RowsRefused) and 0 < len(error.rows) < batch.num_rows:
-                refused[:] = False
-                refused[list(error.rows)] = True
-            self._carry_out(self._task.on_refused(sink.node.id, batch.filter(pa.array(refused)), error))
-            if not refused.all():
-                self._write(sink, batch.filter(pa.array(~refused)))
+            if delivery is None:
+                sink.put(batch)
+            else:
+                refused = delivery.hand_over(batch, sink.put)
         except Exception as error:
             raise named(error, sink.node) from error
+        if refused is not None:
+            self._carry_out(self._task.on_refused(sink.node.id, refused))
 
     def _tell(self, event: CoordinatorEvent) -> None:
         self._instruct(self._coordinator.handle(event))

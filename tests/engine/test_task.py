@@ -13,7 +13,7 @@ from streamflow.engine.outputs import Aligned, TaskOutput, Write
 from streamflow.engine.task import Task
 from streamflow.errors import DataError, EngineError
 from streamflow.operators.base import Output, Pause
-from streamflow.operators.dead_letters import DEAD_LETTERS
+from streamflow.operators.dead_letters import DEAD_LETTERS, Rejected
 from streamflow.operators.events import Barrier, Batch, Watermark
 from streamflow.plan.logical.policy import OnError
 from streamflow.plan.physical import Deliver, Edge, PhysicalGraph, PhysicalNode, ReadSplits, Run, Work
@@ -206,7 +206,7 @@ def test_rows_that_a_sink_refuses_in_between_become_letters_before_the_barrier_i
     )
     first = made.on_trigger(Barrier(1))
     assert [output.node for output in first if isinstance(output, Write)] == [2, 6]
-    assert made.on_refused(2, rows(-1), DataError("no")) == []
+    assert made.on_refused(2, Rejected(rows(-1), (DataError("no"),))) == []
     rest = [output for outputs in made.to_end([]) for output in outputs]
     assert [output.node if isinstance(output, Write) else "aligned" for output in rest] == [6, 6, 6, 4, "aligned"]
 
@@ -223,7 +223,7 @@ def test_without_anything_pending_refused_rows_become_letters_in_one_call() -> N
         sink(3, Edge(2), schema=DEAD_LETTERS),
         pause_after=1,
     )
-    assert len(made.on_refused(1, rows(1), DataError("no"))) == 5
+    assert len(made.on_refused(1, Rejected(rows(1), (DataError("no"),)))) == 5
     assert not made.pending
 
 

@@ -400,14 +400,62 @@ def test_rows_that_a_sink_refuses_by_number() -> None:
     assert [json.loads(row["payload"])["n"] for row in dead.table().to_pylist()] == BAD
 
 
-def test_a_batch_that_a_sink_refuses_whole() -> None:
+def test_a_batch_that_a_sink_refuses_whole_is_halved_until_only_bad_rows_are_left() -> None:
     sink = Picky([], lambda _: DataError("a multiple of ten"))
     flow, dead = into(sink, "dead_letter")
-    assert sf.run(flow).dead == {"out": 100}
-    assert len(dead.table()) == 100
-    flow, _ = into(sink, "skip")
-    assert sf.run(flow).skipped == {"out": 100}
-    assert sink.taken == []
+    assert sf.run(flow).dead == {"out": 10}
+    assert [json.loads(row["payload"])["n"] for row in dead.table().to_pylist()] == BAD
+    assert sink.taken == GOOD
+    flow, _ = into(Picky([], lambda _: DataError("a multiple of ten")), "skip")
+    assert sf.run(flow).skipped == {"out": 10}
+
+
+@dataclass(frozen=True)
+class Upserts:
+    """A table of the sums by their key, that refuses a sum above 150; `rows` is what it holds."""
+
+    rows: dict[int, int]
+
+    changelog = True
+
+    def open(self, who: SinkContext) -> Upserts:
+        assert who.key == ("k",)
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        changes = list(zip(*(batch[name].to_pylist() for name in ("_change", "k", "total")), strict=True))
+        if any(change in (0, 2) and total > 150 for change, _, total in changes):
+            raise DataError("a sum above 150")
+        for change, k, total in changes:
+            if change in (0, 2):
+                self.rows[k] = total
+            elif change == 3:
+                del self.rows[k]
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 30])
+def test_of_a_changelog_the_sink_holds_the_final_rows_that_it_takes(size: int) -> None:
+    """Key 0 goes above 150 and comes back; key 1 stays above it; key 2 never gets there."""
+    steps = [(0, 100), (1, 90), (2, 50), (0, 60), (1, 90), (2, 50), (0, 5), (1, 5), (2, 10), (0, -40), (2, 20)]
+    table = pa.table({"k": [k for k, _ in steps], "v": [v for _, v in steps]})
+    flow, sink, dead = sf.Flow("f"), Upserts({}), memory.Sink()
+    rows = flow.read("rows", memory.Source(table.to_batches(max_chunksize=size)))
+    rows.key_by("k").agg(total=sf.col("v").sum()).write("out", sink, on_error="dead_letter")
+    flow.dead_letters().write("dead", dead)
+    result = sf.run(flow)
+    assert sink.rows == {0: 125, 2: 130}
+    letters = [json.loads(payload) for payload in dead.table()["payload"].to_pylist()]
+    assert result.dead == {"out": len(letters)}
+    assert {"k": 1, "total": 185} in letters
+    if size == 1:
+        totals = [(letter["k"], letter["total"]) for letter in letters]
+        assert totals == [(0, 160), (1, 180), (0, 165), (1, 185)], "each once, and none that is taken back"
 
 
 @pytest.mark.parametrize("policy", ["skip", "dead_letter"])
