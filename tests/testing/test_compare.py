@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -69,3 +73,73 @@ def test_final_does_not_depend_on_the_order_in_which_workers_came() -> None:
 def test_final_refuses_a_changelog_that_takes_back_what_was_never_there() -> None:
     with pytest.raises(AssertionError, match="never there"):
         final(changes((INSERT, "a", 1), (UPDATE_BEFORE, "a", 2), (UPDATE_AFTER, "a", 3)))
+
+
+WORDS = pa.map_(pa.string(), pa.int64())
+PLACE = pa.struct([("city", pa.string()), ("x", pa.float64()), ("seen", WORDS)])
+ZONED, LOCAL = pa.timestamp("us", "UTC"), pa.timestamp("us")
+NOON = datetime(2024, 5, 1, 12)  # noqa: DTZ001 (as users write it)
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "written", "other"),
+    [
+        (WORDS, {"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3}),
+        (WORDS, {"a": 1}, [("a", 1)], {}),
+        (pa.list_(WORDS), [{"a": 1}, None], [{"a": 1}, None], [{"a": 1}]),
+        (
+            PLACE,
+            {"city": "Rome", "x": math.nan, "seen": {"a": 1}},
+            {"city": "Rome", "x": math.nan, "seen": {"a": 1}},
+            {},
+        ),
+        (PLACE, {"city": "Rome", "x": None, "seen": None}, {"city": "Rome"}, None),
+        (pa.list_(pa.float64()), [1.0, math.nan], [1.0 + 1e-12, math.nan], [math.nan, 1.0]),
+        (pa.decimal128(9, 2), Decimal("1.50"), Decimal("1.5"), Decimal("1.51")),
+        (pa.float32(), 0.1, 0.1, 0.2),
+        (pa.float64(), math.inf, math.inf, math.nan),
+        (ZONED, NOON, NOON, NOON.replace(hour=13)),
+        (ZONED, NOON, datetime(2024, 5, 1, 14, tzinfo=timezone(timedelta(hours=2))), None),
+        (LOCAL, NOON, NOON.replace(tzinfo=UTC), NOON.replace(microsecond=1)),
+        (pa.binary(), b"a", b"a", b"b"),
+    ],
+)
+def test_values_are_written_as_python_has_them(type_: pa.DataType, value: Any, written: Any, other: Any) -> None:
+    table = pa.table({"v": pa.array([value], type_)})
+    assert_rows(table, [{"v": written}])
+    with pytest.raises(AssertionError, match="1 row too many, 1 missing"):
+        assert_rows(table, [{"v": other}])
+
+
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        (pa.int64(), "a"),
+        (pa.int64(), 1.5),
+        (ZONED, "noon"),
+        (WORDS, 1),
+        (WORDS, {"a": 1.5}),
+        (pa.list_(pa.int64()), [0.5]),
+    ],
+)
+def test_a_value_that_the_column_cannot_hold_is_named(type_: pa.DataType, value: object) -> None:
+    with pytest.raises(AssertionError, match=re.escape(f"{value!r} is expected in 'v', which is ")):
+        assert_rows(pa.table({"v": pa.array([None], type_)}), [{"v": None}, {"v": value}])
+
+
+def test_the_message_says_in_what_a_row_differs_from_its_nearest() -> None:
+    table = pa.table({"k": [f"k{i}" for i in range(9)], "n": [*range(8), 80]})
+    with pytest.raises(AssertionError) as caught:
+        assert_rows(table, [{"k": f"k{i}", "n": i} for i in range(9)])
+    assert str(caught.value).splitlines()[-1] == "  they differ in 'n': 80 and not 8"
+    with pytest.raises(AssertionError, match="and 4 more"):
+        assert_rows(table, [])
+
+
+def test_final_keeps_values_of_every_type_as_they_are() -> None:
+    row = {"m": {"a": 1}, "p": {"city": "Rome", "x": math.nan, "seen": {}}, "d": Decimal("1.50"), "t": NOON, "u": NOON}
+    types = {"m": WORDS, "p": PLACE, "d": pa.decimal128(9, 2), "t": ZONED, "u": LOCAL}
+    kinds = pa.array([INSERT, INSERT, DELETE], pa.int8())
+    table = pa.table({"_change": kinds, **{name: pa.array([row[name]] * 3, types[name]) for name in row}})
+    assert final(table).schema == table.schema.remove(0)
+    assert_rows(final(table), [row])
