@@ -24,6 +24,7 @@ from streamflow.flow.calls import explains_calls
 from streamflow.flow.expr_aggregates import Aggregates
 from streamflow.flow.expr_functions import Functions
 from streamflow.flow.instead import LATER
+from streamflow.flow.instead_expr import EXPR
 from streamflow.flow.location import Building, users_line
 from streamflow.flow.records import cast_type, row_function
 from streamflow.plan.logical import expr as terms
@@ -43,54 +44,6 @@ ColumnLike: TypeAlias = "str | Expr | Callable[..., Any]"
 Name: TypeAlias = str
 PythonType: TypeAlias = type[Any]
 Option: TypeAlias = int | str | bool | None
-
-_INSTEAD = {
-    "over": "key_by(...).window(...).agg(...) computes per key and time; join its result back on the key",
-    "group_by": "group rows with stream.key_by(...), then .window(...).agg(...)",
-    "sort": "a stream has no end to sort by: use .window(...).top(n, by=...)",
-    "sort_by": "a stream has no end to sort by: use .window(...).top(n, by=...)",
-    "top_k": "use stream.key_by(...).window(...).top(n, by=...)",
-    "shift": "rows have no neighbours in a stream: use a window and .min(), .max() of it",
-    "diff": "rows have no neighbours in a stream: use a window and max() - min()",
-    "rolling": "use .window(sliding(size, every=...)).agg(...)",
-    "rolling_mean": "use .window(sliding(size, every=...)).agg(...)",
-    "rolling_sum": "use .window(sliding(size, every=...)).agg(...)",
-    "cum_sum": "use .window(...).agg(...), or a running .key_by(...).agg(...)",
-    "apply": "put the function itself where the expression goes: with_columns(label=classify)",
-    "map": "put the function itself where the expression goes: with_columns(label=classify)",
-    "map_elements": "put the function itself where the expression goes: with_columns(label=classify)",
-    "map_batches": "use stream.map_batches(function)",
-    "pipe": "use stream.pipe(function)",
-    "filter": "filter the stream: stream.filter(...)",
-    "where": "filter the stream: stream.filter(...)",
-    "len": "write sf.count() for the number of rows, or .count() for the values that are not null",
-    "size": "write sf.count() for the number of rows, or .count() for the values that are not null",
-    "average": "write .mean()",
-    "avg": "write .mean()",
-    "nunique": "write .n_unique()",
-    "arg_max": "rows have no numbers in a stream: col('bidder').max_by('price') is the bidder of the highest price",
-    "arg_min": "rows have no numbers in a stream: col('bidder').min_by('price') is the bidder of the lowest price",
-    "approx_count_distinct": "write .approx_n_unique()",
-    "percentile": "write .quantile(0.95)",
-    "stddev": "write .std()",
-    "variance": "write .var()",
-    "agg": "an aggregate of your own is sf.aggregate(object, column)",
-    "name": "write .alias('name'), or give the name as a keyword: with_columns(name=...)",
-    "isin": "write .is_in([...])",
-    "between": "write .is_between(low, high)",
-    "isnull": "write .is_null()",
-    "isna": "write .is_null()",
-    "notnull": "write .is_not_null()",
-    "fillna": "write .fill_null(value)",
-    "isnan": "write .is_nan()",
-    "ln": "write .log()",
-    "power": "write .pow(n), or ** n",
-    "cut": "write when(col('x') < 10).then(lit('low')).otherwise(lit('high'))",
-    "map_dict": "write .replace({'old': 'new'})",
-    "arr": "write .list",
-    "astype": "write .cast(type)",
-    "unique": "write stream.key_by(...).window(...).agg(...), which gives one row per key and window",
-}
 
 
 def wrong(message: str, remedy: str | None = None) -> UserError:
@@ -126,7 +79,7 @@ class Expr(Aggregates, Functions):
         """
         return Expr(self.node, name)
 
-    # Arithmetic
+    # Arithmetic: // and % round to the floor and are null for integers divided by 0; / is true division.
 
     def __add__(self, other: Operand) -> Expr:
         return _binary("add", self, other)
@@ -208,6 +161,22 @@ class Expr(Aggregates, Functions):
     def __ge__(self, other: Operand) -> Expr:
         return _binary("ge", self, other)
 
+    def eq_missing(self, other: Operand) -> Expr:
+        """Are they equal, or both null? Never null.
+
+        >>> evaluate(col("a").eq_missing(col("b")), a=[1, 1, None], b=[1, None, None])
+        [True, False, True]
+        """
+        return self._call("eq_missing", other)
+
+    def ne_missing(self, other: Operand) -> Expr:
+        """Do they differ, null from a value too? Never null.
+
+        >>> evaluate(col("a").ne_missing(1), a=[1, 2, None])
+        [False, True, True]
+        """
+        return ~self.eq_missing(other)
+
     def is_between(
         self,
         low: Operand,
@@ -252,6 +221,11 @@ class Expr(Aggregates, Functions):
 
     def __invert__(self) -> Expr:
         return self._call("not")
+
+    def __xor__(self, other: object) -> NoReturn:
+        raise wrong("expressions have no ^", remedy="write a != b for conditions, a ** b for powers")
+
+    __rxor__ = __xor__
 
     # Nulls and types
 
@@ -363,7 +337,7 @@ class Expr(Aggregates, Functions):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise no_such_method("an expression", type(self), name, _INSTEAD)
+            raise no_such_method("an expression", type(self), name, EXPR)
 
     def _call(self, function: Name, *operands: Operand, **options: Option) -> Expr:
         args = tuple(to_node(operand, text="value") for operand in operands)

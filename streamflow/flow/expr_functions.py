@@ -57,6 +57,54 @@ class Functions:
         """The logarithm to the base 10."""
         return self.log(10)
 
+    def cbrt(self) -> Expr:
+        """The cube root.
+
+        >>> evaluate(col("x").cbrt(), x=[27, -8])
+        [3.0, -2.0]
+        """
+        return self._call("cbrt")
+
+    def sin(self) -> Expr:
+        """The sine of an angle in radians.
+
+        >>> evaluate(col("degrees").radians().sin().round(6), degrees=[30])
+        [0.5]
+        """
+        return self._call("sin")
+
+    def cos(self) -> Expr:
+        """The cosine of an angle in radians."""
+        return self._call("cos")
+
+    def tan(self) -> Expr:
+        """The tangent of an angle in radians."""
+        return self._call("tan")
+
+    def arcsin(self) -> Expr:
+        """The angle in radians, -pi/2 to pi/2, of a sine; NaN outside of -1 to 1."""
+        return self._call("arcsin")
+
+    def arccos(self) -> Expr:
+        """The angle in radians, 0 to pi, of a cosine; NaN outside of -1 to 1."""
+        return self._call("arccos")
+
+    def arctan(self) -> Expr:
+        """The angle in radians, -pi/2 to pi/2, of a tangent."""
+        return self._call("arctan")
+
+    def degrees(self) -> Expr:
+        """Radians as degrees."""
+        return self._call("degrees")
+
+    def radians(self) -> Expr:
+        """Degrees as radians.
+
+        >>> evaluate(col("x").radians().cos(), x=[0, 180])
+        [1.0, -1.0]
+        """
+        return self._call("radians")
+
     def pow(self, exponent: Operand) -> Expr:
         """`x ** exponent`; integers stay integers.
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from streamflow.flow.expr import ColumnLike, Expr, Operand, no_such_method
-
-_INSTEAD = {
-    "length": "write .list.len()",
-    "size": "write .list.len()",
-    "eval": "make rows of the elements: stream.explode(...)",
-    "explode": "make rows of the elements: stream.explode(...)",
-    "distinct": "write .list.unique()",
-}
+from streamflow.flow.instead_expr import LISTS
 
 
 class Lists:
@@ -54,12 +47,36 @@ class Lists:
         return self.get(-1)
 
     def contains(self, value: Operand) -> Expr:
-        """Is this value among the elements?
+        """Is this value among the elements? Null where the value is.
 
         >>> evaluate(col("x").list.contains("b"), x=[["a", "b"], [None]])
         [True, False]
         """
         return self._expr._call("list.contains", value)
+
+    def count_matches(self, value: Operand) -> Expr:
+        """How many elements have this value. Null where the value is.
+
+        >>> evaluate(col("x").list.count_matches("b"), x=[["b", "a", "b"], [None]])
+        [2, 0]
+        """
+        return self._expr._call("list.count_matches", value)
+
+    def any(self) -> Expr:
+        """Is one of the conditions true? Nulls are left out; null where there are none, as in SQL.
+
+        >>> evaluate(col("x").list.any(), x=[[False, True], [False, None], []])
+        [True, False, None]
+        """
+        return self._expr._call("list.any")
+
+    def all(self) -> Expr:
+        """Are all conditions true? Nulls are left out; null where there are none, as in SQL.
+
+        >>> evaluate(col("x").list.all(), x=[[False, True], [True, None], []])
+        [False, True, None]
+        """
+        return self._expr._call("list.all")
 
     def sum(self) -> Expr:
         """The sum of the elements, null where there are none, as in SQL.
@@ -84,6 +101,26 @@ class Lists:
         [1.5, None]
         """
         return self._expr._call("list.mean")
+
+    def std(self, ddof: int = 1) -> Expr:
+        """The standard deviation of the elements that are not null; null where there are no more than `ddof`.
+
+        >>> evaluate(col("x").list.std(), x=[[1, 3, 5], [1]])
+        [2.0, None]
+        """
+        return self._expr._call("list.std", ddof=ddof)
+
+    def var(self, ddof: int = 1) -> Expr:
+        """The variance of the elements that are not null; null where there are no more than `ddof`."""
+        return self._expr._call("list.var", ddof=ddof)
+
+    def drop_nulls(self) -> Expr:
+        """The elements that are not null.
+
+        >>> evaluate(col("x").list.drop_nulls(), x=[[1, None, 2], [None]])
+        [[1, 2], []]
+        """
+        return self._expr._call("list.drop_nulls")
 
     def n_unique(self) -> Expr:
         """The number of distinct values that are not null."""
@@ -144,4 +181,4 @@ class Lists:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise no_such_method(".list", Lists, name, _INSTEAD)
+            raise no_such_method(".list", Lists, name, LISTS)

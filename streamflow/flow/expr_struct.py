@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from streamflow.flow.expr import Expr, no_such_method
-
-_INSTEAD = {"unnest": "take the fields one by one: .struct.field('x')"}
+from streamflow.flow.instead_expr import STRUCT
 
 
 class Struct:
@@ -31,4 +30,4 @@ class Struct:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise no_such_method(".struct", Struct, name, _INSTEAD)
+            raise no_such_method(".struct", Struct, name, STRUCT)

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from streamflow.flow.expr import Expr, no_such_method, wrong
-
-_INSTEAD = {
-    "lower": "write .str.to_lowercase()",
-    "upper": "write .str.to_uppercase()",
-    "len": "write .str.len_chars()",
-    "length": "write .str.len_chars()",
-    "strip": "write .str.strip_chars()",
-    "startswith": "write .str.starts_with(...)",
-    "endswith": "write .str.ends_with(...)",
-    "strptime": "write .str.to_datetime(format)",
-    "concat": "write a + b, or sf.concat_str(...)",
-    "ljust": "write .str.pad_end(...)",
-    "rjust": "write .str.pad_start(...)",
-    "lstrip": "write .str.strip_chars_start()",
-    "rstrip": "write .str.strip_chars_end()",
-    "removeprefix": "write .str.strip_prefix(...)",
-    "removesuffix": "write .str.strip_suffix(...)",
-    "json_extract": "write .str.json_path_match('$.a.b[0]')",
-    "findall": "write .str.extract_all(pattern)",
-    "replace_many": "write .str.replace_all(pattern, value) for each of them",
-    "contains_any": "write .str.contains('one|other')",
-    "len_utf8": "write .str.len_bytes()",
-}
+from streamflow.flow.instead_expr import TEXT
 
 
 class Text:
@@ -141,6 +121,24 @@ class Text:
         """
         return self._expr._call("str.contains", pattern=pattern, literal=literal)
 
+    def contains_any(self, patterns: Iterable[str]) -> Expr:
+        """Is any of these plain texts in it?
+
+        >>> evaluate(col("s").str.contains_any(["a.c", "x"]), s=["abc", "a.c", "fox"])
+        [False, True, True]
+        """
+        return self.contains("|".join(map(re.escape, _patterns(patterns, "contains_any"))))
+
+    def find(self, pattern: str, *, literal: bool = False) -> Expr:
+        """How many characters stand before the first match; null where nothing matches. `literal`: of this text.
+
+        Unlike polars, which counts bytes.
+
+        >>> evaluate(col("s").str.find("[0-9]"), s=["né7", "none"])
+        [2, None]
+        """
+        return self._expr._call("str.find", pattern=pattern, literal=literal)
+
     def count_matches(self, pattern: str, *, literal: bool = False) -> Expr:
         """How often the regular expression matches, without overlaps; `literal`: how often this text is in it.
 
@@ -192,6 +190,29 @@ class Text:
         ['a#b##']
         """
         return self._expr._call("str.replace_all", pattern=pattern, value=value, literal=literal)
+
+    def replace_many(self, mapping: Mapping[str, str]) -> Expr:
+        """Each of these plain texts replaced by its value, all at once: what has been put in is not looked at again.
+
+        Of two that match at one place the one that stands first in the dict counts.
+
+        >>> evaluate(col("s").str.replace_many({"a": "b", "b": "a"}), s=["abba", "c"])
+        ['baab', 'c']
+        """
+        if not isinstance(mapping, Mapping):
+            raise wrong("replace_many takes a dict", remedy="write .str.replace_many({'old': 'new'})")
+        old = _patterns(mapping, "replace_many")
+        return self._expr._call("str.replace_many", *old, *mapping.values())
+
+    def normalize(self, form: Literal["NFC", "NFD", "NFKC", "NFKD"] = "NFC") -> Expr:
+        """In a normal form of Unicode, so that equal texts have equal characters.
+
+        >>> evaluate(col("s").str.normalize().str.len_chars(), s=["e\u0301"])
+        [1]
+        """
+        if form not in ("NFC", "NFD", "NFKC", "NFKD"):
+            raise wrong(f"{form!r} is no normal form", remedy="write 'NFC', 'NFD', 'NFKC' or 'NFKD'")
+        return self._expr._call("str.normalize", form=form)
 
     def head(self, n: int) -> Expr:
         """The first `n` characters.
@@ -262,7 +283,16 @@ class Text:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise no_such_method(".str", Text, name, _INSTEAD)
+            raise no_such_method(".str", Text, name, TEXT)
+
+
+def _patterns(given: Iterable[str], function: str) -> list[str]:
+    texts = [] if isinstance(given, str) else list(given)
+    if not texts or not all(texts):
+        raise wrong(
+            f"{function} takes texts that are not empty", remedy=f"write .str.{function} with some, as in ['a', 'b']"
+        )
+    return texts
 
 
 def _one(character: str) -> str:

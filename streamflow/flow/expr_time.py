@@ -11,20 +11,10 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from zoneinfo import ZoneInfo
 
 from streamflow.flow.expr import Expr, no_such_method, wrong
+from streamflow.flow.instead_expr import TIME
 from streamflow.flow.location import Building
 from streamflow.plan.logical.contract import parse_duration
 
-_INSTEAD = {
-    "timestamp": "write .dt.epoch('us')",
-    "to_string": "write .dt.strftime(format)",
-    "floor": "write .dt.truncate('1h')",
-    "dayofweek": "write .dt.weekday()",
-    "day_of_year": "write .dt.ordinal_day()",
-    "iso_week": "write .dt.week()",
-    "convert_time_zone": "times are UTC; what clocks show: .dt.hour('Europe/Berlin'), .dt.truncate('1d', tz=...)",
-    "replace_time_zone": "times are UTC; what clocks show: .dt.hour('Europe/Berlin'), .dt.truncate('1d', tz=...)",
-    "nanosecond": "times are microseconds: .dt.microsecond()",
-}
 _CALENDAR = re.compile(r"(-?\d+)(mo|q|y)")
 
 
@@ -225,7 +215,7 @@ class Time:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise no_such_method(".dt", Time, name, _INSTEAD)
+            raise no_such_method(".dt", Time, name, TIME)
 
 
 def _zone(tz: str | None) -> str | None:

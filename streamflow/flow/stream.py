@@ -170,6 +170,28 @@ class Stream:
                 _existing(name, schema)
             return self._project([Named(names.get(name, name), Column(name)) for name in schema.names], "rename", at)
 
+    def unnest(self, *columns: str) -> Stream:
+        """The fields of records as columns, in the place of each record; null where it is null.
+
+        >>> rides.with_columns(place=sf.struct("city", zone=1)).drop("city").unnest("place").schema.names
+        ['at', 'fare', 'tags', 'city', 'zone']
+        """
+        with Building("unnest") as at:
+            schema = self._node.type.schema
+            for name in columns:
+                type_ = schema.field(_existing(name, schema)).type
+                if not pa.types.is_struct(type_):
+                    raise SchemaError(f"{name!r} is {type_}, not a record", remedy="lists become rows: .explode(...)")
+            if not columns:
+                raise UserError("unnest() of no column", remedy='unnest("place")')
+            made: list[Named] = []
+            for field in schema:
+                if field.name in columns:
+                    made += [Named(inner.name, _field_of(field.name, inner.name)) for inner in field.type]
+                else:
+                    made.append(Named(field.name, Column(field.name)))
+            return self._project(made, "unnest", at)
+
     def map(self, function: Callable[..., Any]) -> Stream:
         """Each row replaced by the record that the function returns: a dataclass, NamedTuple or TypedDict.
 

@@ -256,6 +256,19 @@ _FLOATING: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+def equal_or_both_null(*, floating: bool) -> Binary:
+    """Equal, or both null; never null."""
+    equal = _FLOATING["eq"] if floating else np.equal
+
+    def compute(a: Numbers, b: Numbers) -> Numbers:
+        if a[1] is None and b[1] is None:
+            return equal(a[0], b[0]), None
+        null_a, null_b = (np.False_ if nulls is None else nulls for nulls in (a[1], b[1]))
+        return np.where(null_a | null_b, null_a & null_b, equal(a[0], b[0])), None
+
+    return compute
+
+
 def is_in(choices: npt.NDArray[Any], *, floating: bool) -> Unary:
     """Is the value among these? Few are compared one by one, many looked up in sorted order."""
     ordered = np.unique(choices)  # one NaN, at the end

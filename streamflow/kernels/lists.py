@@ -49,14 +49,14 @@ def flat(array: pa.Array) -> Flat:
     return Flat(array.flatten(), lengths, starts, array.is_null() if array.null_count else None)
 
 
-def aggregate(kind: Any, array: pa.Array) -> pa.Array:
-    """sum, min, max, mean or n_unique of each list, as the aggregates of windows are.
+def aggregate(kind: Any, array: pa.Array, options: tuple[tuple[str, Any], ...] = ()) -> pa.Array:
+    """sum, min, max, mean, std, var, any, all or n_unique of each list, as the aggregates of windows are.
 
     >>> aggregate("sum", pa.array([[1, 2], [], None, [None, 3]])).to_pylist()
     [3, None, None, 3]
     """
     lists = flat(array)
-    spec = aggregates.AggregateSpec(kind, "item", array.type.value_type, "item")
+    spec = aggregates.AggregateSpec(kind, "item", array.type.value_type, "item", options=options)
     groups = Groups(lists.rows, len(array), lists.starts)
     made = aggregates.finish(spec, aggregates.partial(spec, lists.items, groups))
     if kind != "n_unique" and not lists.lengths.all():
@@ -85,6 +85,15 @@ def contains(array: pa.Array, value: pa.Array) -> pa.Array:
     >>> contains(pa.array([[1, None], [2], []]), pa.array([1, 1, 1])).to_pylist()
     [True, False, False]
     """
+    return pc.greater(count_matches(array, value), 0)
+
+
+def count_matches(array: pa.Array, value: pa.Array) -> pa.Array:
+    """How often the row's value is in its list. Null where the value is.
+
+    >>> count_matches(pa.array([[1, 1], [2], None]), pa.array([1, 1, 1])).to_pylist()
+    [2, 0, None]
+    """
     lists = flat(array)
     rows = lists.rows
     wanted = value.take(pa.array(rows))
@@ -92,7 +101,7 @@ def contains(array: pa.Array, value: pa.Array) -> pa.Array:
     if pa.types.is_floating(wanted.type):
         equal = pc.or_(equal, pc.fill_null(pc.and_(pc.is_nan(lists.items), pc.is_nan(wanted)), False))
     hits = np.bincount(rows[equal.to_numpy(zero_copy_only=False)], minlength=len(array))
-    held = lists.scalars(pa.array(hits > 0))
+    held = lists.scalars(pa.array(hits))
     return pc.if_else(value.is_valid(), held, None) if value.null_count else held
 
 
@@ -149,8 +158,17 @@ def join(array: pa.Array, separator: str) -> pa.Array:
     >>> join(pa.array([["a", None, "b"], []]), "-").to_pylist()
     ['a-b', '']
     """
-    if array.flatten().null_count:
-        lists = flat(array)
-        valid: Bools = lists.items.is_valid().to_numpy(zero_copy_only=False)
-        array = lists.lists(np.flatnonzero(valid), np.bincount(lists.rows[valid], minlength=len(array)))
-    return pc.binary_join(array, separator)
+    return pc.binary_join(drop_nulls(array), separator)
+
+
+def drop_nulls(array: pa.Array) -> pa.Array:
+    """The elements that are not null.
+
+    >>> drop_nulls(pa.array([["a", None], None])).to_pylist()
+    [['a'], None]
+    """
+    if not array.flatten().null_count:
+        return array
+    lists = flat(array)
+    valid: Bools = lists.items.is_valid().to_numpy(zero_copy_only=False)
+    return lists.lists(np.flatnonzero(valid), np.bincount(lists.rows[valid], minlength=len(array)))

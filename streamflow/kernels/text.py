@@ -24,6 +24,15 @@ def concatenate(a: pa.Array, b: pa.Array | pa.Scalar) -> pa.Array:
     return pc.binary_join_element_wise(a, b, "")
 
 
+def equal_or_both_null(a: pa.Array, b: pa.Array | pa.Scalar) -> pa.Array:
+    """Equal, or both null; never null.
+
+    >>> equal_or_both_null(pa.array(["a", "b", None]), pa.array(["a", None, None])).to_pylist()
+    [True, False, True]
+    """
+    return pc.coalesce(pc.equal(a, b), pc.and_(pc.is_null(a), pc.is_null(b)))
+
+
 def is_in(array: pa.Array, choices: pa.Array) -> pa.Array:
     """Is the value among these? Null where it is null.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.kernels import lists
 from streamflow.plan.codes.code import Code, Compile, array_of, from_arrow, of_column
+from streamflow.plan.logical.functions.nested import LIST_AGGREGATES
 from streamflow.plan.logical.terms import Call
 
 
@@ -28,13 +29,16 @@ def _get(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
     return from_arrow(type_, lambda batch: lists.get(whole(batch), index(batch)))
 
 
-def _contains(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
-    whole, value = map(array_of, args)
-    return from_arrow(type_, lambda batch: lists.contains(whole(batch), value(batch)))
+def _matches(kernel: Callable[[pa.Array, pa.Array], pa.Array]) -> Compile:
+    def compile_(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
+        whole, value = map(array_of, args)
+        return from_arrow(type_, lambda batch: kernel(whole(batch), value(batch)))
+
+    return compile_
 
 
 def _aggregate(kind: str) -> Compile:
-    return of_column(lambda call: lambda a: lists.aggregate(kind, a))
+    return of_column(lambda call: lambda a: lists.aggregate(kind, a, call.options))
 
 
 NESTED: Mapping[str, Compile] = {
@@ -42,11 +46,13 @@ NESTED: Mapping[str, Compile] = {
     "struct.field": _struct_field,
     "list.len": of_column(lambda call: lambda a: pc.list_value_length(a).cast(pa.int64())),
     "list.get": _get,
-    "list.contains": _contains,
-    **{f"list.{kind}": _aggregate(kind) for kind in ("sum", "min", "max", "mean", "n_unique")},
+    "list.contains": _matches(lists.contains),
+    "list.count_matches": _matches(lists.count_matches),
+    **{f"list.{kind}": _aggregate(kind) for kind in LIST_AGGREGATES},
     "list.join": of_column(lambda call: lambda a: lists.join(a, call.option("separator"))),
     "list.sort": of_column(lambda call: lambda a: lists.sort(a, call.option("descending"))),
     "list.unique": of_column(lambda call: lists.unique),
+    "list.drop_nulls": of_column(lambda call: lists.drop_nulls),
     "list.reverse": of_column(lambda call: lists.reverse),
     "list.slice": of_column(lambda call: lambda a: lists.part(a, call.option("offset"), call.option("length"))),
 }

@@ -103,6 +103,12 @@ def _comparison(function: str, left: Code, right: Code) -> Code:
     return binary(kernel, pa.bool_(), left, right)
 
 
+def _eq_missing(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
+    if args[0].numbers is None:
+        return of_arrays(text.equal_or_both_null, type_, args)
+    return binary(compute.equal_or_both_null(floating=pt.is_floating(args[0].type)), type_, *args)
+
+
 def _between(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
     value, low, high = args
     closed = call.option("closed")
@@ -191,6 +197,7 @@ NUMBERS: Mapping[str, Compile] = {
     **dict.fromkeys(("neg", "abs"), _negate),
     **dict.fromkeys(("round", "floor", "ceil"), _round),
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), _compare),
+    "eq_missing": _eq_missing,
     "between": _between,
     "is_in": _is_in,
     "and": _logic,
@@ -201,6 +208,10 @@ NUMBERS: Mapping[str, Compile] = {
     "coalesce": _coalesce,
     "sqrt": _unary_of(lambda call: elementary.real(np.sqrt)),
     "exp": _unary_of(lambda call: elementary.real(np.exp)),
+    **{
+        name: _unary_of(lambda call: elementary.real(getattr(np, call.function)))
+        for name in ("cbrt", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "degrees", "radians")
+    },
     "log": _unary_of(_logarithm),
     "sign": _unary_of(lambda call: elementary.real(np.sign)),
     "is_nan": _unary_of(lambda call: elementary.real(np.isnan)),

@@ -91,6 +91,21 @@ def _split(call: Call) -> Callable[[Any], Any]:
     return lambda a: pc.split_pattern(a, by)
 
 
+def _find(call: Call) -> Callable[[Any], Any]:
+    pattern = call.option("pattern")
+    if call.option("literal"):
+        return lambda a: matching.characters_before(a, pc.find_substring(a, pattern))
+    _check_pattern(pattern)
+    return lambda a: matching.characters_before(a, pc.find_substring_regex(a, pattern))
+
+
+def _replace_many(call: Call, args: Sequence[Code], type_: pa.DataType) -> Code:
+    empty = pa.RecordBatch.from_arrays([], [])
+    texts = [arg.arrow(empty).as_py() for arg in args[1:]]
+    middle = len(texts) // 2
+    return of_arrays(lambda a: matching.replace_many(a, texts[:middle], texts[middle:]), type_, args[:1])
+
+
 def _count_matches(call: Call) -> Callable[[Any], Any]:
     pattern = call.option("pattern")
     if call.option("literal"):
@@ -160,12 +175,15 @@ TEXT: Mapping[str, Compile] = {
     "str.starts_with": of_column(lambda call: lambda a: pc.starts_with(a, call.option("prefix"))),
     "str.ends_with": of_column(lambda call: lambda a: pc.ends_with(a, call.option("suffix"))),
     "str.contains": of_column(_contains),
+    "str.find": of_column(_find),
     "str.count_matches": of_column(_count_matches),
     "str.extract": of_column(_extract),
     "str.extract_all": of_column(_extract_all),
     "str.extract_groups": of_column(_extract_groups),
     "str.replace": of_column(_replace),
     "str.replace_all": of_column(_replace),
+    "str.replace_many": _replace_many,
+    "str.normalize": of_column(lambda call: lambda a: pc.utf8_normalize(a, call.option("form"))),
     "str.slice": of_column(_slice),
     "str.split": of_column(_split),
     "str.to_integer": of_column(_to_integer),

@@ -23,6 +23,7 @@ _INFIX = {
 }
 _PREFIX = {"neg": ("-", 7), "not": ("~", 7)}
 _ATOM = 9
+_DEFAULTS = (("ddof", 1), ("form", "NFC"))
 _OF_COLUMNS = ("struct", "concat_str", "max_horizontal", "min_horizontal")
 
 
@@ -80,14 +81,14 @@ def _show_call(call: Call) -> tuple[str, int]:
             arguments = [show(arg) for arg in rest if arg != Literal(None)]
             if rest[0] == Literal(None):
                 arguments = [f"upper_bound={argument}" for argument in arguments]
-        case "replace" | "replace_strict":
+        case "replace" | "replace_strict" | "str.replace_many":
             arguments = _mapping_arguments(call)
         case "dt.truncate" | "dt.offset_by":
             (_, span), (_, zone) = call.options
             text = duration(int(str(span))) if str(span).removeprefix("-").isdigit() else str(span)
             arguments = [repr(text), *([] if zone is None else [f"tz={zone!r}"])]
         case _:
-            given = [option for option in call.options if option[1] is not None and option[1] is not False]
+            given = [option for option in call.options if option[1] not in (None, False) and option not in _DEFAULTS]
             arguments = [*map(show, rest), *(_option(*option) for option in given)]
     if call.function == "from_epoch":
         return f"from_epoch({', '.join([show(head), *arguments])})", _ATOM

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
 
-from streamflow.kernels.aggregate import result_type
+from streamflow.kernels.aggregate import AggregateSpec, result_of
 from streamflow.plan.logical.functions.types import BOOL, INT64, STRING, Bound, Operand, Signature, common
 from streamflow.plan.logical.terms import Call
 
@@ -40,9 +41,11 @@ def _of_list(result: Callable[[pa.DataType], pa.DataType | None]) -> Signature:
 
 
 def _aggregated(call: Call, operands: Sequence[Operand]) -> Bound | None:
+    kind: Any = call.function.removeprefix("list.")
+
     def result(item: pa.DataType) -> pa.DataType | None:
         try:
-            return result_type(call.function.removeprefix("list."), item)  # type: ignore[arg-type]
+            return result_of(AggregateSpec(kind, "item", item, "item", options=call.options))
         except ValueError:
             return None
 
@@ -61,13 +64,16 @@ def _get(call: Call, operands: Sequence[Operand]) -> Bound | None:
     return (operands[0].type, INT64), bound[1]
 
 
-def _contains(call: Call, operands: Sequence[Operand]) -> Bound | None:
+def _matches(call: Call, operands: Sequence[Operand]) -> Bound | None:
+    result = BOOL if call.function == "list.contains" else INT64
     whole, value = operands
     if not pt.is_list(whole.type) or pt.is_nested(whole.type.value_type):
         return None
     type_ = common([Operand(whole.type.value_type), value])
-    return None if type_ != whole.type.value_type else ((whole.type, type_), BOOL)
+    return None if type_ != whole.type.value_type else ((whole.type, type_), result)
 
+
+LIST_AGGREGATES = ("sum", "min", "max", "mean", "std", "var", "any", "all", "n_unique")
 
 _SAME = _of_list(pa.list_)
 
@@ -76,11 +82,13 @@ NESTED: Mapping[str, Signature] = {
     "struct.field": _struct_field,
     "list.len": _of_list(lambda item: INT64),
     "list.get": _get,
-    "list.contains": _contains,
-    **dict.fromkeys(("list.sum", "list.min", "list.max", "list.mean", "list.n_unique"), _aggregated),
+    "list.contains": _matches,
+    "list.count_matches": _matches,
+    **dict.fromkeys((f"list.{kind}" for kind in LIST_AGGREGATES), _aggregated),
     "list.join": _of_list(lambda item: STRING if item == STRING else None),
     "list.sort": _ordered,
     "list.unique": _ordered,
+    "list.drop_nulls": _SAME,
     "list.reverse": _SAME,
     "list.slice": _SAME,
 }

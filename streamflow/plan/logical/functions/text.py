@@ -37,6 +37,10 @@ def _extract_groups(call: Call, operands: Sequence[Operand]) -> Bound | None:
     return fixed(STRING, gives=pa.struct([(name, STRING) for name in names]))(call, operands)
 
 
+def _replace_many(call: Call, operands: Sequence[Operand]) -> Bound | None:
+    return fixed(*(STRING,) * len(operands), gives=STRING)(call, operands)
+
+
 _TO_STRING = fixed(STRING, gives=STRING)
 _TO_BOOL = fixed(STRING, gives=BOOL)
 _TO_INT = fixed(STRING, gives=INT64)
@@ -61,12 +65,15 @@ TEXT: Mapping[str, Signature] = {
     "str.starts_with": _TO_BOOL,
     "str.ends_with": _TO_BOOL,
     "str.contains": _TO_BOOL,
+    "str.find": _TO_INT,
     "str.count_matches": _TO_INT,
     "str.extract": _TO_STRING,
     "str.extract_all": _TO_LIST,
     "str.extract_groups": _extract_groups,
     "str.replace": _TO_STRING,
     "str.replace_all": _TO_STRING,
+    "str.replace_many": _replace_many,
+    "str.normalize": _TO_STRING,
     "str.slice": _TO_STRING,
     "str.split": _TO_LIST,
     "str.to_integer": _TO_INT,
