@@ -142,7 +142,7 @@ class Time:
         return self._expr._call("dt.truncate", every=text, tz=_zone(tz))
 
     def month_start(self, tz: str | None = None) -> Expr:
-        """Midnight of the first day of the month."""
+        """Midnight of the first day of the month (polars keeps the time of day)."""
         return self._expr._call("dt.month_start", tz=_zone(tz))
 
     def month_end(self, tz: str | None = None) -> Expr:

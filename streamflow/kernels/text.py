@@ -121,10 +121,15 @@ def cast_or_raise(array: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _cast(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Arrow asks of a decimal that it has room for all integers of the type; here these have to fit."""
+    """Arrow asks of a decimal that it has room for all integers of the type; here these have to fit. It knows no +7."""
     if pa.types.is_decimal128(type_) and pa.types.is_integer(array.type) and type_.scale <= _DIGITS - _INT_DIGITS:
         array = pc.cast(array, pa.decimal128(_DIGITS, type_.scale))
-    return pc.cast(array, type_)
+    if not pa.types.is_string(array.type) or not (pa.types.is_integer(type_) or pa.types.is_floating(type_)):
+        return pc.cast(array, type_)
+    try:
+        return pc.cast(array, type_)
+    except pa.ArrowInvalid:
+        return pc.cast(pc.replace_substring_regex(array, r"^\+([0-9.])", r"\1"), type_)
 
 
 def cast_or_null(array: pa.Array, type_: pa.DataType) -> pa.Array:

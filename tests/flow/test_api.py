@@ -82,6 +82,7 @@ def test_methods_of_a_stream() -> None:
         "select",
         "step",
         "union",
+        "unnest",
         "window",
         "with_columns",
         "with_event_time",

@@ -194,9 +194,3 @@ def test_branches_may_end_without_otherwise() -> None:
     expr = when(col("a") > 1).then(1)
     assert isinstance(expr, Expr)
     assert repr(expr) == "when(col('a') > 1).then(1).otherwise(None)"
-
-
-@pytest.mark.parametrize(("word", "remedy"), [("replace_many", "replace_all"), ("contains_any", "one|other")])
-def test_words_of_polars_for_many_patterns_say_what_to_write(word: str, remedy: str) -> None:
-    with pytest.raises(AttributeError, match=re.escape(remedy)):
-        getattr(col("t").str, word)

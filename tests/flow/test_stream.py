@@ -164,6 +164,32 @@ def test_map_batches_takes_schemas_and_record_types(rides: sf.Stream) -> None:
     assert rides.map_batches(lambda batch: batch, schema=large).schema == pa.schema({"x": pa.string()})
 
 
+def test_unnest_puts_fields_where_the_record_was() -> None:
+    place = pa.struct([("city", pa.string()), ("zone", pa.int64())])
+    rows = pa.table(
+        {"a": [1, 2, 3], "p": pa.array([{"city": "Rome", "zone": 1}, None, {"zone": 3}], place), "b": [1, 2, 3]}
+    )
+    flow = sf.Flow("f")
+    flow.read("rows", memory.Source(rows)).unnest("p").write("out", memory.Sink())
+    out = sf.testing.run(flow, {"rows": rows}, workers=2)["out"]
+    assert out.column_names == ["a", "city", "zone", "b"]
+    sf.testing.assert_rows(
+        out,
+        [{"a": 1, "city": "Rome", "zone": 1, "b": 1}, {"a": 2, "b": 2}, {"a": 3, "zone": 3, "b": 3}],
+    )
+
+
+def test_unnest_of_what_is_no_record_or_has_a_name_that_is_taken_is_refused(rides: sf.Stream) -> None:
+    with pytest.raises(sf_errors.SchemaError, match="not a record"):
+        rides.unnest("city")
+    with pytest.raises(sf_errors.SchemaError, match="no column 'place'"):
+        rides.unnest("place")
+    with pytest.raises(sf_errors.UserError, match="of no column"):
+        rides.unnest()
+    with pytest.raises(sf_errors.SchemaError, match="'city'"):
+        rides.with_columns(place=sf.struct("city")).unnest("place")
+
+
 def test_explode_puts_elements_where_the_list_was(rides: sf.Stream) -> None:
     made = rides.select("city", "tags", "fare").explode("tags")
     assert made.schema == pa.schema({"city": pa.string(), "tags": pa.string(), "fare": pa.float64()})

@@ -88,7 +88,7 @@ def _show_call(call: Call) -> tuple[str, int]:
             text = duration(int(str(span))) if str(span).removeprefix("-").isdigit() else str(span)
             arguments = [repr(text), *([] if zone is None else [f"tz={zone!r}"])]
         case _:
-            given = [option for option in call.options if option[1] not in (None, False) and option not in _DEFAULTS]
+            given = [option for option in call.options if _given(option)]
             arguments = [*map(show, rest), *(_option(*option) for option in given)]
     if call.function == "from_epoch":
         return f"from_epoch({', '.join([show(head), *arguments])})", _ATOM
@@ -130,6 +130,10 @@ def _show_columns(call: Call) -> str:
     elif call.function == "concat_str":
         arguments += [f"{name}={value!r}" for name, value in call.options if value]
     return f"{call.function}({', '.join(arguments)})"
+
+
+def _given(option: tuple[str, object]) -> bool:
+    return option[1] is not None and option[1] is not False and option not in _DEFAULTS
 
 
 def _mapping_arguments(call: Call) -> list[str]:

@@ -76,3 +76,20 @@ def test_what_does_not_fit_is_refused_while_the_flow_is_built() -> None:
     for expr in (X.sum(), X.contains(1), X.get(sf.lit("a")), col("s").list.len()):
         with pytest.raises(SchemaError, match="cannot take"):
             evaluate(expr, x=[["a"]], s=["a"])
+
+
+@given(st.lists(st.none() | st.lists(st.none() | st.booleans(), max_size=4), min_size=1, max_size=8))
+@settings(max_examples=25)
+def test_conditions_in_lists_agree_with_duckdb(differences: Any, values: list[list[bool | None] | None]) -> None:
+    both = [
+        (col("x").list.any(), "list_aggregate(x, 'bool_or')"),
+        (col("x").list.all(), "list_aggregate(x, 'bool_and')"),
+        (col("x").list.count_matches(True), "CASE WHEN x IS NOT NULL THEN len(list_filter(x, lambda v: v)) END"),
+        (col("x").list.drop_nulls(), "list_filter(x, lambda v: v IS NOT NULL)"),
+    ]
+    assert not differences(both, {"x": pa.array(values, pa.list_(pa.bool_()))})
+
+
+def test_elements_are_counted_by_the_rows_value() -> None:
+    lists, values = [[1.0, math.nan, math.nan], [0.0], [None], None, [2.0]], [math.nan, -0.0, 1.0, 1.0, None]
+    assert evaluate(col("x").list.count_matches(col("v")), x=lists, v=values) == [2, 1, 0, None, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -44,6 +45,12 @@ def test_functions_of_numbers_agree_with_duckdb(differences: Any, rows: tuple[li
         (F.fill_nan(None), "CASE WHEN isnan(f) THEN NULL ELSE f END"),
         (I.clip(-5, 5), "CASE WHEN i IS NOT NULL THEN least(greatest(i, -5), 5) END"),
         (I.clip(upper_bound=col("j")), "CASE WHEN i IS NOT NULL THEN least(i, j) END"),
+        (F.eq_missing(G), "f IS NOT DISTINCT FROM g"),
+        (I.ne_missing(col("j")), "i IS DISTINCT FROM j"),
+        (I.eq_missing(None), "i IS NULL"),
+        ((F / 1e5).sin(), "CASE WHEN isinf(f) THEN 'nan'::DOUBLE ELSE sin(f / 1e5) END"),
+        (F.cbrt(), "cbrt(f)"),
+        (F.arctan(), "atan(f)"),
         (sf.max_horizontal("f", "g"), "greatest(f, g)"),
         (sf.min_horizontal("f", "g"), "least(f, g)"),
         (sf.max_horizontal("i", "j", 7), "greatest(i, j, 7)"),
@@ -99,6 +106,23 @@ def test_functions_read_as_they_were_written() -> None:
         "col('a').list.get(-1)",
         "col('a').list.sort(descending=True)",
         "col('a').str.split(' +', regex=True)",
+        "col('a').str.replace_many({'b': 'c'})",
+        "col('a').str.find('b', literal=True)",
+        "col('a').list.std()",
+        "col('a').eq_missing(col('b'))",
     ]:
         shown = repr(eval(text, {"sf": sf, "col": col}))  # noqa: S307
         assert shown == text.replace("sf.", ""), shown
+
+
+def test_any_two_values_that_compare_may_both_be_missing() -> None:
+    for type_, a, b in [
+        (pa.string(), "x", "y"),
+        (pa.decimal128(5, 2), Decimal("1.5"), Decimal(2)),
+        (pa.bool_(), True, False),
+    ]:
+        left, right = pa.array([a, a, a, None], type_), pa.array([a, b, None, None], type_)
+        assert evaluate(col("l").eq_missing(col("r")), l=left, r=right) == [True, False, False, True]
+        assert evaluate(col("l").ne_missing(col("r")), l=left, r=right) == [False, True, True, False]
+    with pytest.raises(SchemaError, match="cannot take"):
+        evaluate(col("l").eq_missing("x"), l=[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import duckdb
@@ -105,3 +106,39 @@ def test_json_paths_agree_with_duckdb() -> None:
     for path in ("$.a", "$.a.b", "$.a.b[0]", "$.a.b[1]", "$.a.b[2]", "$.a.b[3]", "$.a.b[4].c", "$.a.b[9]"):
         expected = [duckdb.execute("SELECT ? ->> ?", [document, path]).fetchall()[0][0] for document in documents]
         assert evaluate(S.json_path_match(path), s=documents) == expected
+
+
+@given(st.lists(TEXT, min_size=3, max_size=12), st.sampled_from(["a", "é漢", "1 ", "", "😀"]))
+@settings(max_examples=25)
+def test_a_text_is_found_as_python_finds_it(values: list[str | None], wanted: str) -> None:
+    expected = [None if value is None or wanted not in value else value.find(wanted) for value in values]
+    array = pa.array(values, pa.string())
+    assert evaluate(S.find(wanted, literal=True), s=array) == expected
+    assert evaluate(S.find(re.escape(wanted)), s=array.slice(2)) == expected[2:]
+
+
+@given(st.lists(TEXT, min_size=3, max_size=12))
+@settings(max_examples=25)
+def test_many_texts_are_replaced_at_once(values: list[str | None]) -> None:
+    mapping = {"a1": "b", "a": "1a", "b": "", ".": "é", "é": "\\1"}
+    old = re.compile("|".join(map(re.escape, mapping)))
+    expected = [value and old.sub(lambda match: mapping[match[0]], value) for value in values]
+    array = pa.array(values, pa.string())
+    assert evaluate(S.replace_many(mapping), s=array) == expected
+    assert evaluate(S.replace_many(mapping), s=array.slice(1, 1)) == expected[1:2]
+    assert evaluate(S.contains_any([".", "é"]), s=array) == [v if v is None else "." in v or "é" in v for v in values]
+
+
+def test_patterns_that_are_none_are_refused() -> None:
+    for wrong in ([], [""], "ab"):
+        with pytest.raises(UserError, match="texts that are not empty"):
+            S.contains_any(wrong)
+    with pytest.raises(UserError, match="takes a dict"):
+        S.replace_many(["a"])  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no normal form"):
+        S.normalize("NFX")  # type: ignore[arg-type]
+
+
+def test_numbers_may_have_a_plus() -> None:
+    assert evaluate(col("s").cast(int), s=["+7", "-7", "7"]) == [7, -7, 7]
+    assert evaluate(col("s").cast(float, strict=False), s=["+1.5", "+-1", "+", "++2"]) == [1.5, None, None, None]
