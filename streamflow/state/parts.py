@@ -57,7 +57,7 @@ def by_parts(chunks: Sequence[Chunk], keys: Sequence[int], size: int) -> Iterato
 
     >>> one, other = (Chunk(pa.record_batch({"k": keys})) for keys in (["a", "b"], ["b", "c", "b"]))
     >>> [[rows["k"].to_pylist() for rows in group] for group in by_parts([one, other], [0], size=2)]
-    [[['a'], ['c']], [['b'], ['b', 'b']]]
+    [[['a'], ['c']], [['b'], ['b'], ['b']]]
     """
     return (group for group in in_steps(chunks, keys, size) if group)
 

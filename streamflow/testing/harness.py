@@ -105,15 +105,16 @@ class _Harness:
 
     def run(self, workers: int, crashes: int) -> Results:
         checkpoint: Checkpoint | None = None
-        for crashes_left in range(crashes, -1, -1):
+        while True:
             with closing(self._attempt(workers, checkpoint)) as job:
-                if crashes_left:
+                if crashes:
                     self._crash(job)
                 else:
                     job.run()
             self._collect(job)
             if job.finished:
                 break
+            crashes -= 1
             checkpoint = job.checkpoint
             workers = self._rng.randint(1, max(3, workers))
         results = Results({name: pa.concat_tables(tables) for name, tables in self._tables.items()})

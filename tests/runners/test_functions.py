@@ -117,8 +117,8 @@ class Sum(Log):
     def merge(self, groups: Any, count: int, parts: Mapping[str, pa.Array]) -> dict[str, Any]:
         return {"sum": np.bincount(groups, parts["sum"].to_numpy(), count).astype(np.int64)}
 
-    def finish(self, parts: Mapping[str, pa.Array]) -> pa.Array:
-        return parts["sum"]
+    def finish(self, partials: Mapping[str, pa.Array]) -> pa.Array:
+        return partials["sum"]
 
 
 def read(flow: sf.Flow) -> sf.Stream:
