@@ -110,12 +110,12 @@ class Sum(Log):
     result = pa.int64()
     partials: Mapping[str, pa.DataType] = {"sum": pa.int64()}
 
-    def partial(self, groups: Any, count: int, column: pa.Array) -> dict[str, Any]:
+    def partial(self, ids: Any, count: int, column: pa.Array) -> dict[str, Any]:
         self.note()
-        return {"sum": np.bincount(groups, column.to_numpy(), count).astype(np.int64)}
+        return {"sum": np.bincount(ids, column.to_numpy(), count).astype(np.int64)}
 
-    def merge(self, groups: Any, count: int, parts: Mapping[str, pa.Array]) -> dict[str, Any]:
-        return {"sum": np.bincount(groups, parts["sum"].to_numpy(), count).astype(np.int64)}
+    def merge(self, ids: Any, count: int, partials: Mapping[str, pa.Array]) -> dict[str, Any]:
+        return {"sum": np.bincount(ids, partials["sum"].to_numpy(), count).astype(np.int64)}
 
     def finish(self, partials: Mapping[str, pa.Array]) -> pa.Array:
         return partials["sum"]
