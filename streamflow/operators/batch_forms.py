@@ -36,31 +36,37 @@ TO_FORM: Mapping[str, Callable[[pa.RecordBatch], Any]] = {
 def to_batch(made: Any, schema: pa.Schema) -> pa.RecordBatch:
     """What a function gave as one Arrow batch, its types as they come. TypeError for what is none of the forms.
 
-    NaN is null in pandas, and in numpy's arrays for columns that are not floats in `schema`.
+    NaN is null in pandas, and in numpy's arrays for columns that are not floats in `schema`. A column of nothing but
+    nulls, or of no row, may have no type of its own: it takes that of `schema`.
 
     >>> to_batch({"a": np.array([1.0, np.nan])}, pa.schema({"a": pa.int64()})).column("a").null_count
     1
     """
-    if isinstance(made, pa.RecordBatch):
-        return made
     if isinstance(made, dict):
         arrays = [_from_numpy(values, schema, name) for name, values in made.items()]
-        return pa.RecordBatch.from_arrays(arrays, names=list(made))
-    if isinstance(made, pa.Table):
-        table = made
-    elif type(made).__module__.startswith("pandas."):
-        return pa.RecordBatch.from_pandas(made, preserve_index=False)
-    elif hasattr(made, "__arrow_c_stream__"):
-        table = pa.table(made)
-    else:
+        return _settled(pa.RecordBatch.from_arrays(arrays, names=list(made)), schema, whole=True)
+    if type(made).__module__.partition(".")[0] == "pandas" and type(made).__name__ == "DataFrame":
+        return _settled(pa.RecordBatch.from_pandas(made, preserve_index=False), schema, whole=True)
+    if isinstance(made, pa.RecordBatch):
+        return _settled(made, schema)
+    if not hasattr(made, "__arrow_c_stream__"):
         raise TypeError(f"a {type(made).__name__} is no batch")
-    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
+    table = made if isinstance(made, pa.Table) else pa.table(made)
+    arrays = [column.combine_chunks() for column in table.columns]
+    return _settled(pa.RecordBatch.from_arrays(arrays, schema=table.schema), schema)
 
 
 def _from_numpy(values: Any, schema: pa.Schema, name: str) -> pa.Array:
     place = schema.get_field_index(name)
     floating = place >= 0 and pt.is_floating(schema.field(place).type)
-    made = pa.array(np.asarray(values), from_pandas=not floating)
-    if place >= 0 and pt.is_floating(made.type) and pt.is_integer(schema.field(place).type):
-        return made.cast(schema.field(place).type)
-    return made
+    return pa.array(np.asarray(values), from_pandas=not floating)
+
+
+def _settled(batch: pa.RecordBatch, schema: pa.Schema, *, whole: bool = False) -> pa.RecordBatch:
+    """With the types of `schema` where the form could not say them. `whole`: whole floats stand for integers."""
+    for place, field in enumerate(batch.schema):
+        at = schema.get_field_index(field.name)
+        type_ = field.type if at < 0 else schema.field(at).type
+        if pt.is_null(field.type) or (whole and pt.is_floating(field.type) and pt.is_integer(type_)):
+            batch = batch.set_column(place, field.name, batch.column(place).cast(type_))
+    return batch

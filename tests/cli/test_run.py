@@ -77,6 +77,30 @@ def build(wrong: bool = True) -> sf.Flow:
 """
 
 
+OPENED = TICKS.replace(
+    "def build",
+    """\
+class Scale:
+    def open(self):
+        self.log = open(self.path, "w")
+        self.log.write("opened\\n")
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, n: int) -> int:
+        self.log.write(f"row {n}\\n")
+        return n
+
+    def close(self):
+        self.log.write("closed\\n")
+        self.log.close()
+
+
+def build""",
+).replace('filter(sf.col("n") > 1)', "with_columns(m=Scale(out + '.log'))")
+
+
 def command(script: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "streamflow", "run", str(script), "--", *arguments]
 
@@ -128,6 +152,17 @@ def test_ctrl_c_on_a_bounded_job_publishes_nothing(ticks: Path, tmp_path: Path) 
     assert code == 130
     assert published(tmp_path / "out") == []
     assert said.endswith("stopped, nothing is published\n")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("arguments", [(), ("--bounded",)])
+def test_ctrl_c_closes_the_functions_that_were_opened(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    script = tmp_path / "opened.py"
+    script.write_text(OPENED, encoding="utf-8")
+    code, _ = interrupted(script, "--out", str(tmp_path / "out"), *arguments)
+    assert code == 130
+    said = (tmp_path / "out.log").read_text(encoding="utf-8").splitlines()
+    assert said == ["opened", "row 1", "row 2", "row 3", "closed"]
 
 
 @pytest.mark.integration
