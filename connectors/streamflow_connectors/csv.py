@@ -45,6 +45,7 @@ class Source:
     TypedDict or NamedTuple), found by their names in the header, whatever else is there; with `header=False` all
     columns of the file in order. Only the columns that a flow uses are decoded. An unquoted empty value is null, and
     so are the unquoted `null_values`. A record that is malformed or does not fit is an error that names file and line.
+    A quote opens a quoted value only where a value begins; one that nothing closes is an error.
 
     A declared column that folders on a file's path name (`day=2026-03-01/`) is taken from there. Below a folder only
     files that end in `.csv` or `.tsv` (and a compression's suffix) are read; a glob reads what it matches.

@@ -16,6 +16,7 @@ from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
 from streamflow.connect.frozen import set_fields, with_fields
 from streamflow.connect.lines import LineDecoder, line_reader
 from streamflow.connect.partitions import folder_values, partition_value, partitioned
+from streamflow.connect.quoting import Quoting
 from streamflow.connect.registry import connector, connectors
 from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
@@ -77,6 +78,7 @@ __all__ = [
     "Position",
     "ProjectableSource",
     "QuietReader",
+    "Quoting",
     "Reader",
     "Retryable",
     "Roll",

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from streamflow.connect.files import FileReader, Files, reading
 from streamflow.connect.partitions import folder_values, partitioned
+from streamflow.connect.quoting import Quoting
 from streamflow.connect.source import BadRecord, Position
 from streamflow.errors import DataError
 
@@ -31,14 +32,15 @@ _BLOCK = 1 << 18
 _NEWLINE = ord("\n")
 _ROW = re.compile(r"\.? in row \d+$|\bRow #\d+: ")
 """What parsers say about the place in a block: of a record that is decoded alone it says nothing."""
+_OPEN = "the quote that opens in line {} is never closed"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class LineDecoder(Protocol):
     """Turns blocks of one file into rows."""
 
-    quote: str | None
-    """Newlines between two of these belong to a value; None where a newline always ends a record."""
+    quoting: Quoting | None
+    """How values hold newlines; None where a newline always ends a record."""
 
     header: bool
     """The first record names the columns; it is given to `on_header` and decoded no more."""
@@ -86,20 +88,24 @@ def _is_compressed(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Whole records: where they start, after how many lines of the file, and how many lines they are."""
+    """Whole records: where they start, after how many lines of the file, and how many lines they are.
+
+    `open_line`: of the file, counted from 1, in which a quote opens that nothing closes; then it is one record.
+    """
 
     content: bytes
     byte: int
     line: int
     lines: int
+    open_line: int | None = None
 
 
 class _Blocks:
     """Cuts a stream of bytes, which stands at its beginning, into blocks from a place on."""
 
-    def __init__(self, stream: pa.NativeFile, quote: str | None) -> None:
+    def __init__(self, stream: pa.NativeFile, quoting: Quoting | None) -> None:
         self._stream = stream
-        self._quote = None if quote is None else ord(quote)
+        self._quoting = quoting
         self._carry = b""
         self._byte = 0
         self._line = 0
@@ -122,17 +128,19 @@ class _Blocks:
         while count > 0 and (discarded := len(self._stream.read(min(count, 1 << 20)))):
             count -= discarded
 
-    def first_record(self) -> bytes:
-        """The file's first record, taken out of the stream."""
+    def first_record(self) -> tuple[bytes, int | None]:
+        """The file's first record, taken out of the stream, and its `open_line`."""
         block = self.next()
         if block is None:
-            return b""
-        end = int(record_ends(block.content, self._quote)[0]) + 1
+            return b"", None
+        end = len(block.content)
+        if block.open_line is None:
+            end = int(record_ends(block.content, self._quoting)[0]) + 1
         record = block.content[:end]
         self._carry = block.content[end:] + self._carry
         self._byte = block.byte + end
         self._line = block.line + record.count(b"\n")
-        return record
+        return record, block.open_line
 
     def put_back(self, record: bytes) -> None:
         """Undo `first_record`."""
@@ -141,28 +149,38 @@ class _Blocks:
         self._line -= record.count(b"\n")
 
     def next(self) -> _Block | None:
-        content, ends = self._carry, 0
+        content, ends, open_at = self._carry, 0, None
         while not ends:
-            more = self._read()
+            more = self._read(max(_BLOCK, len(content)))
             if not more and not content:
                 return None
-            if more and self._quote is None and (ends := more.rfind(b"\n") + 1):
+            if more and self._quoting is None and (ends := more.rfind(b"\n") + 1):
                 # The usual case, in one copy.
                 self._carry = more[ends:]
                 content = b"".join((content, memoryview(more)[:ends]))
             else:
                 content += more
-                ends = _last_end(content, self._quote) if more else len(content)
+                if more:
+                    ends = _last_end(content, self._quoting)
+                else:
+                    open_at = None if self._quoting is None else self._quoting.open_at(content)
+                    ends = len(content) if open_at is None else _last_end(content, self._quoting) or len(content)
                 self._carry = content[ends:]
                 content = content[:ends] if ends else content
+        return self._block(content, open_at)
+
+    def _block(self, content: bytes, open_at: int | None) -> _Block:
+        open_line = None
+        if open_at is not None and open_at < len(content):
+            open_line = self._line + content.count(b"\n", 0, open_at) + 1
         lines = int(np.count_nonzero(np.frombuffer(content, np.uint8) == _NEWLINE))
-        block = _Block(content, self._byte, self._line, lines)
+        block = _Block(content, self._byte, self._line, lines, open_line)
         self._byte += len(content)
         self._line += lines
         return block
 
-    def _read(self) -> bytes:
-        more: bytes = self._stream.read(_BLOCK)
+    def _read(self, size: int) -> bytes:
+        more: bytes = self._stream.read(size)
         if not self._started and more.startswith(_BYTE_ORDER_MARK):
             more = more[len(_BYTE_ORDER_MARK) :]
             self._byte = len(_BYTE_ORDER_MARK)
@@ -170,32 +188,21 @@ class _Blocks:
         return more
 
 
-def _last_end(content: bytes, quote: int | None) -> int:
+def _last_end(content: bytes, quoting: Quoting | None) -> int:
     """The number of leading bytes that are whole records."""
-    if quote is None or quote not in content:
-        return content.rfind(b"\n") + 1
-    quotes = np.frombuffer(content, np.uint8) == quote
-    end = content.rfind(b"\n") + 1
-    before = int(np.count_nonzero(quotes[:end]))
-    while end and before % 2:
-        # This newline is within quotes; the one before it may not be.
-        previous = content.rfind(b"\n", 0, end - 1) + 1
-        before -= int(np.count_nonzero(quotes[previous:end]))
-        end = previous
-    return end
+    return content.rfind(b"\n") + 1 if quoting is None else quoting.last_end(content)
 
 
-def record_ends(content: bytes, quote: int | None) -> npt.NDArray[np.int64]:
+def record_ends(content: bytes, quoting: Quoting | None) -> npt.NDArray[np.int64]:
     """The index of the last byte of each record: its newline, or the end of the content.
 
-    >>> record_ends(b'a,"b\\n"\\nc', ord('"')).tolist()
+    >>> record_ends(b'a,"b\\n"\\nc', Quoting('"', ",")).tolist()
     [6, 7]
     """
-    array = np.frombuffer(content, np.uint8)
-    newlines = array == _NEWLINE
-    if quote is not None and quote in content:
-        newlines &= np.cumsum(array == quote) % 2 == 0
-    ends = np.flatnonzero(newlines)
+    if quoting is None:
+        ends = np.flatnonzero(np.frombuffer(content, np.uint8) == _NEWLINE)
+    else:
+        ends = quoting.record_ends(content)
     if len(content) and (not len(ends) or ends[-1] != len(content) - 1):
         ends = np.append(ends, len(content) - 1)
     return ends
@@ -209,7 +216,7 @@ class LineRows:
         self._name = name
         self._stream = stream
         self._decoder = decoder
-        self._blocks = _Blocks(stream, decoder.quote)
+        self._blocks = _Blocks(stream, decoder.quoting)
         self._unfit: str | None = None
         """Why no record of the file can be decoded, where its header does not fit."""
         if decoder.header:
@@ -262,8 +269,10 @@ class LineRows:
                 return
 
     def _read_header(self) -> None:
-        record = self._blocks.first_record()
+        record, open_line = self._blocks.first_record()
         try:
+            if open_line is not None:
+                raise ValueError(_OPEN.format(open_line))
             self._decoder.on_header(record)
         except ValueError as error:
             if not record:
@@ -275,6 +284,8 @@ class LineRows:
 
     def _decoded(self, block: _Block) -> list[Piece]:
         """The block's rows, at once if they all decode."""
+        if block.open_line is not None:
+            return [self._bad(block.line + 1, block.content, _OPEN.format(block.open_line))]
         try:
             if self._unfit is not None:
                 raise ValueError(self._unfit)
@@ -285,8 +296,7 @@ class LineRows:
 
     def _apart(self, block: _Block) -> Iterator[Piece]:
         """Rows and records that do not decode, in their order: found by halving."""
-        quote = self._decoder.quote
-        ends = record_ends(block.content, None if quote is None else ord(quote)) + 1
+        ends = record_ends(block.content, self._decoder.quoting) + 1
         borders = [0, *ends.tolist()]
 
         def part(first: int, last: int) -> Iterator[Piece]:
@@ -302,12 +312,15 @@ class LineRows:
                     yield from part(middle, last)
                 else:
                     line = block.line + block.content.count(b"\n", 0, borders[first]) + 1
-                    yield BadRecord(self._name, str(line), content.rstrip(b"\r\n"), _ROW.sub("", str(error)))
+                    yield self._bad(line, content, _ROW.sub("", str(error)))
             else:
                 if batch.num_rows:
                     yield batch
 
         return part(0, len(ends))
+
+    def _bad(self, line: int, record: bytes, error: str) -> BadRecord:
+        return BadRecord(self._name, str(line), record.rstrip(b"\r\n"), error)
 
 
 def _size(piece: Piece) -> int:

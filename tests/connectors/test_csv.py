@@ -50,6 +50,32 @@ def test_a_malformed_record_names_file_and_line(
         read_all(csv.Source(tmp_path, AB))
 
 
+@pytest.mark.parametrize("block", [7, 1 << 18])
+def test_a_quote_within_a_value_is_a_character_and_newlines_within_quotes_stay(
+    tmp_path: Path, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr("streamflow.connect.lines._BLOCK", block)
+    (tmp_path / "1.csv").write_text('a,b\n1,5" pipe\n2,"x\ny"\n3,6"\n4,"""z""\n"\n')
+    assert read_all(csv.Source(tmp_path, AB))["b"].to_pylist() == ['5" pipe', "x\ny", '6"', '"z"\n']
+
+
+@pytest.mark.parametrize("block", [7, 1 << 18])
+@pytest.mark.parametrize(("before", "line"), [("", 2), ('1,5" pipe\n2,"x\ny"\n', 5)])
+def test_a_quote_that_is_never_closed_names_its_line(
+    tmp_path: Path, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, block: int, before: str, line: int
+) -> None:
+    monkeypatch.setattr("streamflow.connect.lines._BLOCK", block)
+    (tmp_path / "1.csv").write_text("a,b\n" + before + '3,"open\n4,z\n5,z\n')
+    with pytest.raises(DataError, match=rf"1\.csv:{line}: the quote that opens in line {line} is never closed"):
+        read_all(csv.Source(tmp_path, AB))
+
+
+def test_a_header_with_a_quote_that_is_never_closed_names_its_line(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "1.csv").write_text('a,b,"c\n1,x,y\n')
+    with pytest.raises(DataError, match=r"1\.csv:1: the quote that opens in line 1 is never closed"):
+        read_all(csv.Source(tmp_path, AB))
+
+
 def test_a_header_without_the_column_names_the_file(tmp_path: Path, read_all: ReadAll) -> None:
     (tmp_path / "1.csv").write_text("a,c\n1,2\n")
     with pytest.raises(DataError, match=r"1\.csv:1: no column 'b' in the header \['a', 'c'\]"):

@@ -355,6 +355,21 @@ def test_all_records_of_a_file_with_another_header_are_dead_letters(tmp_path: Pa
         assert dead == [("1.csv:1", b"m,s"), ("1.csv:2", b"1,a"), ("1.csv:3", b'2,"b\n"')]
 
 
+def test_a_quote_that_is_never_closed_takes_the_rest_of_its_file_along_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_bytes(b'n,s\n1,a\n2,"b\n3,c\n')
+    (tmp_path / "2.csv").write_bytes(b"n,s\n4,d\n")
+    for seed in range(4):
+        flow = sf.Flow("f")
+        source = csv.Source(tmp_path, pa.schema({"n": pa.int64(), "s": pa.string()}))
+        flow.read("rows", source, on_error="dead_letter").write("out", memory.Sink())
+        flow.dead_letters().write("dead", memory.Sink())
+        results = sf.testing.run(flow, seed=seed, workers=2, crashes=2)
+        assert sorted(results["out"]["n"].to_pylist()) == [1, 4]
+        [letter] = results["dead"].to_pylist()
+        assert letter["position"].endswith("1.csv:3")
+        assert letter["payload"] == b'2,"b\n3,c'
+
+
 # -- sinks
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from streamflow.connect.canonical import UTC_MICROSECONDS, cast_array, empty_batch, rows_without_columns
+from streamflow.connect.quoting import Quoting
 from streamflow.errors import SchemaError
 
 
@@ -21,14 +22,13 @@ class CsvDecoder:
     the schema does not name are not decoded.
     """
 
-    quote: str | None = '"'
-
     def __init__(
         self, schema: pa.Schema, names: Sequence[str] | None, delimiter: str, null_values: Sequence[str]
     ) -> None:
         from pyarrow import csv
 
         self.header = names is None
+        self.quoting: Quoting | None = Quoting('"', delimiter)
         self._schema = schema
         self._names = list(names or ())
         self._parse = csv.ParseOptions(delimiter=delimiter)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from streamflow.connect.canonical import cast_array, empty_batch, rows_without_columns
 from streamflow.connect.formats.text import string_bytes
+from streamflow.connect.quoting import Quoting
 from streamflow.errors import SchemaError
 
 _OBJECT = ord("{")
@@ -26,7 +27,7 @@ _NULL_AFTER_OBJECT = re.compile(rb"\}\s*null")
 class JsonDecoder:
     """Decodes blocks of JSON objects, one a line, into batches of `schema`; blank lines are no rows."""
 
-    quote: str | None = None
+    quoting: Quoting | None = None
     header: bool = False
 
     def __init__(self, schema: pa.Schema) -> None:

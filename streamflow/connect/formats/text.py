@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from streamflow.connect.quoting import Quoting
 from streamflow.errors import SchemaError
 
 LINE = "line"
@@ -14,7 +15,7 @@ SCHEMA = pa.schema([(LINE, pa.string())])
 class TextDecoder:
     """Each line is a row of the column `line`, without its newline (`\\n` or `\\r\\n`); empty lines are rows too."""
 
-    quote: str | None = None
+    quoting: Quoting | None = None
     header: bool = False
 
     def on_header(self, record: bytes) -> None:
