@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -25,6 +26,7 @@ from typing import Any, TypeAlias, cast
 import pyarrow as pa
 
 from streamflow.connect import (
+    BadRecord,
     DataError,
     Ended,
     Fatal,
@@ -56,7 +58,8 @@ class Source:
     yields rows (dicts, or dataclass or NamedTuple objects; a field that is missing is null), whole `pa.RecordBatch`es
     or `pa.Table`s with the columns of `schema`, or None: nothing now, ask again after `poll_every`. It runs between the
     engine's other work: while it waits for something everything waits, so it should yield None instead. `bounded=False`
-    says that it never ends, so that the job publishes as it goes.
+    says that it never ends, so that the job publishes as it goes. A row that does not fit the schema, or is none, is an
+    error that says how many rows came up to it; with a policy it is rejected, and the others go on.
 
     Not replayable: after a crash nobody can go back in a generator, so a restored job stops with a Fatal error rather
     than lose rows or have them twice. `replayable=True` is your promise that each call yields the same rows in the same
@@ -137,73 +140,100 @@ class GeneratorReader:
         self._schema = schema
         self._wait = Wait(poll_every)
         self._skip = skip
-        self._position = skip
+        self._position = self._seen = skip
+        """How many rows were passed on, and how many are in `_pieces`, too."""
         self._is_open = is_open
         self._given: Iterable[Any] = ()
         self._yielded: Iterator[Any] | None = None
-        self._rest: pa.RecordBatch | None = None
-        """Rows that were gathered and not passed on yet."""
+        self._pieces: deque[pa.RecordBatch | BadRecord] = deque()
+        """What was gathered and not passed on yet."""
 
     def poll(self, max_rows: int) -> PollResult:
         if not self._is_open:
             return []
-        batch = self._rest or self._gathered(min(max_rows, _CHUNK))
-        if batch is None:
+        if not self._pieces and not self._gather(min(max_rows, _CHUNK)):
             self._is_open = False
             return Ended(_SPLIT)
-        if not batch.num_rows:
+        if not self._pieces:
             return self._wait
-        self._rest = batch.slice(max_rows) if batch.num_rows > max_rows else None
-        batch = batch.slice(0, max_rows)
-        self._position += batch.num_rows
-        return [(_SPLIT, batch)]
+        piece = self._pieces.popleft()
+        if isinstance(piece, BadRecord):
+            self._position += 1
+            return [piece]
+        if piece.num_rows > max_rows:
+            self._pieces.appendleft(piece.slice(max_rows))
+            piece = piece.slice(0, max_rows)
+        self._position += piece.num_rows
+        return [(_SPLIT, piece)]
 
-    def _gathered(self, max_rows: int) -> pa.RecordBatch | None:
-        """The next rows; an empty batch when there are none now, None at the end."""
-        while (batch := self._next(max_rows)) is not None and batch.num_rows:
-            skipped = min(self._skip, batch.num_rows)
-            self._skip -= skipped
-            if skipped < batch.num_rows:
-                return batch.slice(skipped)
-        return batch
-
-    def _next(self, max_rows: int) -> pa.RecordBatch | None:
+    def _gather(self, max_rows: int) -> bool:
+        """Ask for the next rows, past those to be skipped; False at the end, nothing when there are none now."""
         if self._yielded is None:
             self._given = self._function()
             self._yielded = iter(self._given)
         rows: list[Any] = []
         for item in self._yielded:
-            if item is None:
-                return self._of_rows(rows)
             if isinstance(item, pa.RecordBatch | pa.Table):
-                # What comes as a whole follows the rows that were gathered before it.
-                parts = [self._of_rows(rows), *self._of_columns(item)]
-                return pa.Table.from_batches(parts, self._schema).combine_chunks().to_batches()[0]
-            rows.append(item)
-            if len(rows) >= max_rows:
-                return self._of_rows(rows)
-        return self._of_rows(rows) if rows else None
+                self._take(rows)  # what comes as a whole follows the rows that were gathered before it
+                rows = []
+                for batch in self._of_columns(item):
+                    self._pass_on(batch)
+            elif item is not None:
+                rows.append(item)
+            if item is None or len(rows) >= max_rows:
+                self._take(rows)
+                rows = []
+            if item is None or self._pieces:
+                return True
+        self._take(rows)
+        return bool(self._pieces)
+
+    def _take(self, rows: list[Any]) -> None:
+        """Rows as they were yielded, at once if they all fit, else by halves."""
+        if not rows:
+            return
+        try:
+            batch = self._of_rows(rows)
+        except DataError as error:
+            if len(rows) > 1:
+                self._take(rows[: len(rows) // 2])
+                self._take(rows[len(rows) // 2 :])
+            elif self._skip:
+                self._skip -= 1
+            else:
+                self._seen += 1
+                self._pieces.append(BadRecord(_SPLIT, str(self._seen), repr(rows[0]).encode(), error.message))
+        else:
+            self._pass_on(batch)
+
+    def _pass_on(self, batch: pa.RecordBatch) -> None:
+        skipped = min(self._skip, batch.num_rows)
+        self._skip -= skipped
+        if skipped < batch.num_rows:
+            self._seen += batch.num_rows - skipped
+            self._pieces.append(batch.slice(skipped))
 
     def _of_rows(self, rows: list[Any]) -> pa.RecordBatch:
         records = [row if isinstance(row, dict) else _fields(row) for row in rows]
         try:
             return pa.RecordBatch.from_pylist(records, schema=self._schema)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise DataError(
-                f"rows {self._position} to {self._position + len(rows) - 1} of {_label(self._function)} do not fit "
-                f"the schema: {error}",
-                remedy="yield values of the schema's types, or correct the schema",
-            ) from error
+            raise DataError(f"{_label(self._function)} yielded a row that does not fit the schema: {error}") from error
 
-    def _of_columns(self, item: pa.RecordBatch | pa.Table) -> list[pa.RecordBatch]:
-        batches = item.to_batches() if isinstance(item, pa.Table) else [item]
-        try:
-            return [cast_if_it_fits(batch.select(self._schema.names), self._schema) for batch in batches]
-        except (KeyError, pa.ArrowException) as error:
-            raise DataError(
-                f"a batch of {_label(self._function)} does not fit the schema: {error}",
-                remedy="yield batches with the columns of the schema",
-            ) from error
+    def _of_columns(self, item: pa.RecordBatch | pa.Table) -> Iterator[pa.RecordBatch]:
+        """The batches in the schema's types; one that has values that do not fit is left to the engine as it is."""
+        for batch in item.to_batches() if isinstance(item, pa.Table) else [item]:
+            try:
+                chosen = batch.select(self._schema.names)
+            except KeyError as error:
+                raise DataError(
+                    f"a batch of {_label(self._function)} does not fit the schema: {error}",
+                    remedy="yield batches with the columns of the schema",
+                ) from error
+            try:
+                yield cast_if_it_fits(chosen, self._schema)
+            except pa.ArrowException:
+                yield chosen
 
     def positions(self) -> dict[str, Position]:
         return {_SPLIT: self._position}

@@ -107,17 +107,38 @@ def test_a_generator_is_closed_when_the_reader_is() -> None:
     assert ended == [True]
 
 
-def test_a_row_that_does_not_fit_is_an_error_with_its_number() -> None:
-    def wrong() -> Iterator[object]:
-        yield {"n": 1}
-        yield {"n": "two"}
-
-    with pytest.raises(DataError, match=r"rows 0 to 1 of .*wrong do not fit the schema"):
-        python.Source(wrong, SCHEMA).open({"0": None}).poll(10)
-    with pytest.raises(DataError, match="yielded a int, which is no row"):
-        python.Source(lambda: [1], SCHEMA).open({"0": None}).poll(10)
+def test_a_batch_without_a_column_is_an_error() -> None:
     with pytest.raises(DataError, match=r"a batch of .* does not fit the schema"):
         python.Source(lambda: [pa.table({"n": [1]})], SCHEMA).open({"0": None}).poll(10)
+
+
+def uneven() -> Iterator[object]:
+    for n in range(0, 20, 2):
+        yield {"n": n, "s": str(n)}
+        yield {"n": "odd"} if n % 4 else n
+    yield None
+    yield pa.table({"n": ["20", "x", "22"], "s": ["", "", ""]})
+
+
+def test_a_row_that_does_not_fit_is_an_error_with_its_number() -> None:
+    flow = sf.Flow("uneven")
+    flow.read("rows", python.Source(uneven, SCHEMA)).write("out", memory.Sink())
+    with pytest.raises(DataError, match=r"0:2: a generator yielded a int, which is no row") as raised:
+        sf.run(flow)
+    assert raised.value.step == "rows"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_that_do_not_fit_are_rejected_one_by_one(seed: int) -> None:
+    flow = sf.Flow("uneven")
+    read = flow.read("rows", python.Source(uneven, SCHEMA, replayable=True), on_error="dead_letter")
+    read.write("out", memory.Sink())
+    flow.dead_letters().write("dead", memory.Sink())
+    results = sf.testing.run(flow, seed=seed, workers=2, crashes=2)
+    assert sorted(results["out"]["n"].to_pylist()) == list(range(0, 23, 2))
+    letters = sorted((row["position"], row["payload"]) for row in results["dead"].to_pylist())
+    odd = [(f"0:{n}", b"{'n': 'odd'}" if n % 4 == 0 else str(n - 2).encode()) for n in range(2, 21, 2)]
+    assert letters == sorted([("0", b'{"n":"x","s":""}'), *odd])
 
 
 def test_an_error_of_the_generator_names_the_read() -> None:
