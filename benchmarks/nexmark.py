@@ -52,7 +52,7 @@ class CountingSink:
 class Measured:
     """One query over one kind of keys; times are of the whole run. `engine`: by batch size, `bare`: at BARE_SIZE.
 
-    `duckdb`: its fastest way to the same answer; `loose`: to one that leaves ties open.
+    `duckdb`: its fastest way to the same answer; `loose`: to one that leaves ties open; `plain`: its usual way.
     """
 
     query: Query
@@ -62,6 +62,7 @@ class Measured:
     engine: dict[int, Best] = field(default_factory=dict)
     bare: Best | None = None
     loose: Best | None = None
+    plain: Best | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +75,10 @@ class Measured:
     def ratio(self, size: int) -> float:
         """How many times DuckDB's speed, at batches of `size` rows."""
         return self.duckdb.cpu / self.engine[size].cpu
+
+    def plain_ratio(self, size: int) -> float | None:
+        """How many times the speed of DuckDB's usual way."""
+        return None if self.plain is None else self.plain.cpu / self.engine[size].cpu
 
     @property
     def added(self) -> float | None:
@@ -113,13 +118,16 @@ def _measure(query: Query, keys: Keys, rows: int, sizes: Sequence[int], *, bare:
         calls: dict[str, Callable[[], object]] = {"duckdb": formulations[best_sql]}
         if query.loose is not None:
             calls["loose"] = _counting(connection, query.loose)
+        if query.plain is not None:
+            calls["plain"] = _counting(connection, query.plain)
         for size in sizes:
             calls[str(size)] = _through_the_engine(query, cut(table, size))
         if bare:
             calls["bare"] = _bare(query, cut(table, BARE_SIZE))
         found = best_of_each(calls)
     engine = {size: found[str(size)] for size in sizes}
-    return Measured(query, keys, table.num_rows, found["duckdb"], engine, found.get("bare"), found.get("loose"))
+    others = (found.get(name) for name in ("bare", "loose", "plain"))
+    return Measured(query, keys, table.num_rows, found["duckdb"], engine, *others)
 
 
 # -- DuckDB

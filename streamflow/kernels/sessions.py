@@ -11,6 +11,7 @@ end so far, and cut where the next start is not below it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,13 +59,38 @@ def merge_intervals(keys: Groups, starts: Int64s, ends: Int64s) -> Sessions:
     >>> found.ids.tolist(), found.starts.tolist(), found.ends.tolist()
     ([1, 1, 0, 2], [5, 0, 20], [15, 15, 30])
     """
-    first_start, last_start = _extremes(keys, starts)
-    first_end, last_end = _extremes(keys, ends)
+    return _merge(keys, _extremes(keys, starts), _extremes(keys, ends), lambda rows: (starts[rows], ends[rows]))
+
+
+def merge_rows(keys: Groups, times: Int64s, gap: int) -> Sessions:
+    """`merge_intervals` of the intervals [t, t + gap), in little more than half the time.
+
+    >>> found = merge_rows(Groups(ids=np.array([0, 0, 0]), count=1, first=np.array([0])), np.array([5, 0, 20]), 10)
+    >>> found.ids.tolist(), found.starts.tolist(), found.ends.tolist()
+    ([0, 0, 1], [0, 20], [15, 30])
+    """
+    least, greatest = _extremes(keys, times)
+
+    def some(rows: Int64s) -> tuple[Int64s, Int64s]:
+        starts = times[rows]
+        return starts, row_ends(starts, gap)
+
+    return _merge(keys, (least, greatest), (row_ends(least, gap), row_ends(greatest, gap)), some)
+
+
+def _merge(
+    keys: Groups,
+    starts: tuple[Int64s, Int64s],
+    ends: tuple[Int64s, Int64s],
+    intervals: Callable[[Int64s], tuple[Int64s, Int64s]],
+) -> Sessions:
+    """Of each key the least and the greatest start and end; `intervals`: starts and ends of some rows."""
+    (first_start, last_start), (first_end, last_end) = starts, ends
     single = last_start < first_end
     if single.all():
         return Sessions(keys.ids, keys.count, keys.first, first_start, last_end)
     rows = np.flatnonzero(~single[keys.ids])
-    several = _sort_and_cut(keys.ids[rows], starts[rows], ends[rows])
+    several = _sort_and_cut(keys.ids[rows], *intervals(rows))
     ids = (np.cumsum(single) - 1)[keys.ids]
     count = int(np.count_nonzero(single))
     ids[rows] = several.ids + count

@@ -12,7 +12,7 @@ from streamflow.kernels.aggregate import AggregateSpec, partial_fields, result_o
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.grouping import Groups, group
-from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
+from streamflow.kernels.sessions import Sessions, merge_intervals, merge_rows, row_ends
 from streamflow.operators.base import Output
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import (
@@ -269,8 +269,7 @@ class RefiningSessions:
         """The sessions of the raw rows among themselves; no raw rows are left."""
         rows = self._raw[0] if len(self._raw) == 1 else pa.concat_batches(self._raw)
         self._raw, self._raw_rows = [], 0
-        times = raw_values(rows.column(-1))
-        found = merge_intervals(group(self._keys(rows), rows.num_rows), times, row_ends(times, self._gap))
+        found = merge_rows(group(self._keys(rows), rows.num_rows), raw_values(rows.column(-1)), self._gap)
         groups = Groups(found.ids, found.count, found.first)
         parts: list[pa.Array] = []
         for spec in self._aggregates:

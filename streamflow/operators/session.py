@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.aggregate import AggregateSpec, merge, partial_fields, partial_of_rows, result_of
 from streamflow.kernels.arrays import raw_values
 from streamflow.kernels.grouping import Groups, group
-from streamflow.kernels.sessions import Sessions, merge_intervals, row_ends
-from streamflow.operators.base import Output
+from streamflow.kernels.sessions import Sessions, merge_intervals, merge_rows, row_ends
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import WINDOW_FIELDS, finished, on_time, results, split_fired, times_of
 from streamflow.operators.preaggregate import pick_key
+from streamflow.operators.slice_partials import LARGE, PART
+from streamflow.operators.unmerged import Unmerged
 from streamflow.state.container import Container
-from streamflow.state.held_rows import empty_batch
 from streamflow.state.open_sessions import OpenSessions
+from streamflow.state.parts import Chunk, in_steps
 from streamflow.state.progress import Progress
 
 COALESCED = 1 << 16
@@ -49,8 +52,7 @@ class SessionAggregate:
         columns = dict.fromkeys([*keys, *(name for spec in aggregates for name in spec.columns)])
         self._needed = [schema.get_field_index(name) for name in columns] + [len(schema) - 1]
         self._place = {name: place for place, name in enumerate(columns)}
-        self._raw: list[Batch] = []
-        self._raw_rows = 0
+        self._raw = Unmerged(len(keys))
         fields = [schema.field(key) for key in keys]
         parts = [field for spec in aggregates for field in partial_fields(spec)]
         layout = pa.schema([*fields, *INTERVAL_FIELDS, *parts])
@@ -76,66 +78,131 @@ class SessionAggregate:
         rows = batch.select(self._needed)
         rows, ends = on_time(rows, self._key_columns(rows), self._gap, self._progress)
         if rows.num_rows:
-            self._earliest = min(self._earliest, int(ends.min()))
-            self._raw.append(rows)
-            self._raw_rows += rows.num_rows
-            if self._raw_rows >= (COALESCED if self._open.spilled else max(COALESCED, self._open.count // 2)):
-                self._open.append(self._merge(MIN_TIME))
+            self._raw.add(rows, ends)
+            self._earliest = min(self._earliest, self._raw.end)
+            if self._raw.count >= (COALESCED if self._open.spilled else max(COALESCED, self._open.count // 2)):
+                return self._merge_in()
         return ()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         self._progress.advance(watermark.time)
         if self._earliest <= watermark.time:
-            fired, kept, _ = split_fired(self._merge(watermark.time), len(self._keys) + 1, watermark.time)
-            self._open.append(kept)
-            if fired.num_rows:
-                yield from self._fire(fired)
-            for rows in self._open.take_due(watermark.time):
-                yield from self._fire(rows)
-            self._earliest = self._open.earliest()
+            yield from self._fire_due(watermark.time)
+            self._earliest = min(self._open.earliest(), self._raw.end)
         yield watermark
 
-    def _fire(self, sessions: pa.RecordBatch) -> Iterator[Output]:
-        place = len(self._keys)
-        bounds = [times_of(raw_values(sessions.column(place + i))) for i in range(2)]
-        columns = [*sessions.columns[:place], *bounds, *sessions.columns[place + 2 :]]
-        yield from results(columns, self._results, self._shown)
-
     def flush(self) -> Iterable[Output]:
-        if self._raw:
-            self._open.append(self._merge(MIN_TIME))
-        return ()
+        return self._merge_in()
 
     def state(self) -> Mapping[str, Container]:
         return {"sessions": self._open, "progress": self._progress}
 
+    # -- firing
+
+    def _fire_due(self, time: int) -> Iterator[Output]:
+        """Fire what ends by `time`. Raw rows are merged in only where there may be an end among them."""
+        if self._raw.end > time and not self._open.spilled:
+            due = self._open.take_ended(time)
+            if not self._raw.count or due.num_rows <= PART:
+                yield from self._fire(self._without_extended(due, time))
+                return
+            self._open.append(due)
+        kept: list[pa.RecordBatch] = []
+        for sessions in self._merge(time):
+            if isinstance(sessions, Pause):
+                yield sessions
+                continue
+            fired, rest, _ = split_fired(sessions, len(self._keys) + 1, time)
+            kept.append(rest)
+            yield from self._fire(fired)
+        if kept:
+            self._open.append(pa.concat_batches(kept))
+        for rows in self._open.take_due(time):
+            yield from self._fire(rows)
+
+    def _without_extended(self, due: pa.RecordBatch, time: int) -> pa.RecordBatch:
+        """The sessions to which no raw row belongs, where every raw row ends after `time`; the others stay open."""
+        count = due.num_rows
+        if not count or not self._raw.count:
+            return due
+        keys = self._key_columns(due)
+        others, times = self._raw.like(keys, count)
+        if not len(times):
+            return due
+        place = len(keys)
+        both = [pa.concat_arrays(two) for two in zip(keys, others, strict=True)]
+        starts = np.concatenate([raw_values(due.column(place)), times])
+        ends = np.concatenate([raw_values(due.column(place + 1)), row_ends(times, self._gap)])
+        found = merge_intervals(group(both, len(starts)), starts, ends)
+        extended = found.ends[found.ids[:count]] > time
+        if not extended.any():
+            return due
+        self._open.append(due.filter(pa.array(extended)))
+        return due.filter(pa.array(~extended))
+
+    def _fire(self, sessions: pa.RecordBatch) -> Iterator[Output]:
+        place = len(self._keys)
+        for start in range(0, sessions.num_rows, PART):
+            if start:
+                yield Pause()
+            rows = sessions.slice(start, PART)
+            bounds = [times_of(raw_values(rows.column(place + i))) for i in range(2)]
+            columns = [*rows.columns[:place], *bounds, *rows.columns[place + 2 :]]
+            yield from results(columns, self._results, self._shown)
+
+    # -- merging
+
     def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
         return [rows.column(place) for place in range(len(self._keys))]
 
-    def _merge(self, time: int) -> pa.RecordBatch:
+    def _merge_in(self) -> Iterator[Pause]:
+        """Merge the raw rows into the open sessions."""
+        if self._raw.count:
+            merged = []
+            for sessions in self._merge(MIN_TIME):
+                if isinstance(sessions, Pause):
+                    yield sessions
+                else:
+                    merged.append(sessions)
+            self._open.append(pa.concat_batches(merged))
+
+    def _merge(self, time: int) -> Iterator[pa.RecordBatch | Pause]:
         """Take from the open sessions those that raw rows may extend or that end by `time`, and merge the rows in.
 
-        Where few are open all are taken: that is faster than to search. Those in files that end are left there.
+        Where few are open all are taken: that is faster than to search. Those in files that end are left there. Many
+        come in parts by the hash of their keys.
         """
-        fresh = self._raw_sessions()
-        few = time == MAX_TIME or self._open.count <= SEARCHED * fresh.num_rows + COALESCED
-        if few and not self._open.spilled:
-            touched = self._open.take()
+        chunks: list[pa.RecordBatch] = []
+        for rows in self._raw.take(PART):
+            if chunks:
+                yield Pause()
+            chunks.append(self._raw_sessions(rows))
+        touched = self._touched(chunks, time)
+        if touched.num_rows:
+            chunks.insert(0, touched)
+        if len(chunks) == 1:
+            yield chunks[0]
+        elif sum(chunk.num_rows for chunk in chunks) <= LARGE:
+            if chunks:
+                yield self._merged(pa.concat_batches(chunks))
         else:
-            touched = self._open.take_touched(self._key_columns(fresh), fresh.num_rows, time, in_files=False)
-        if not touched.num_rows or not fresh.num_rows:
-            return fresh if fresh.num_rows else touched
-        return self._merged(pa.concat_batches([touched, fresh]))
+            for part in in_steps([Chunk(chunk) for chunk in chunks], range(len(self._keys)), PART):
+                if part:
+                    yield self._merged(pa.concat_batches(part))
+                yield Pause()
 
-    def _raw_sessions(self) -> pa.RecordBatch:
-        """The sessions of the raw rows among themselves; no raw rows are left."""
-        if not self._raw:
-            return empty_batch(self._open.schema)
-        rows = self._raw[0] if len(self._raw) == 1 else pa.concat_batches(self._raw)
-        self._raw, self._raw_rows = [], 0
-        times = raw_values(rows.column(-1))
+    def _touched(self, fresh: Sequence[pa.RecordBatch], time: int) -> pa.RecordBatch:
+        count = sum(rows.num_rows for rows in fresh)
+        few = time == MAX_TIME or self._open.count <= SEARCHED * count + COALESCED
+        if few and not self._open.spilled:
+            return self._open.take()
+        keys = self._key_columns(pa.concat_batches(fresh)) if fresh else ()
+        return self._open.take_touched(keys, count, time, in_files=False)
+
+    def _raw_sessions(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The sessions of raw rows among themselves."""
         keys = self._key_columns(rows)
-        found = merge_intervals(group(keys, rows.num_rows), times, row_ends(times, self._gap))
+        found = merge_rows(group(keys, rows.num_rows), raw_values(rows.column(-1)), self._gap)
         groups = Groups(found.ids, found.count, found.first)
         parts: list[pa.Array] = []
         for spec in self._aggregates:

@@ -82,6 +82,12 @@ class OpenSessions:
         self._tidy()
         return self._taken(taken)
 
+    def take_ended(self, time: int) -> pa.RecordBatch:
+        """The rows in memory whose end is at or before `time`, which is below the greatest int64; they do not stay."""
+        taken = [segment.take_ended(time) for segment in self._in_memory()]
+        self._tidy()
+        return self._taken([rows for rows in taken if rows is not None])
+
     def take_due(self, time: int) -> Iterator[pa.RecordBatch]:
         """The rows in files whose end is at or before `time`, file by file; they do not stay.
 
@@ -192,7 +198,7 @@ class _Segment:
         return int(self.ends.min(where=self.alive, initial=_NEVER))
 
     def take(self, wanted: Hashes, time: int) -> pa.RecordBatch:
-        alive = np.ones(self.rows.num_rows, np.bool_) if self.alive is None else self.alive
+        alive = self.alive_rows()
         found = self._find(wanted)
         found = found[alive[found]]
         alive[found] = False
@@ -204,6 +210,22 @@ class _Segment:
             self.ends[found] = _NEVER
         self.left -= len(found)
         return self.rows.take(pa.array(found))
+
+    def take_ended(self, time: int) -> pa.RecordBatch | None:
+        """Those in memory that end by `time`; None where there are none."""
+        due = np.flatnonzero(self.ends <= time)
+        if not len(due):
+            return None
+        self.left -= len(due)
+        if not self.left:
+            return self.rest()
+        self.alive = self.alive_rows()
+        self.alive[due] = False
+        self.ends[due] = _NEVER
+        return self.rows.take(pa.array(due))
+
+    def alive_rows(self) -> Bools:
+        return np.ones(self.rows.num_rows, np.bool_) if self.alive is None else self.alive
 
     def _find(self, wanted: Hashes) -> Int64s:
         """The rows with one of these hashes, which are distinct and ascend."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.operators import session
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME_TYPE, Watermark
 from streamflow.operators.session import SessionAggregate
@@ -139,13 +141,15 @@ EVENTS = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(EVENTS, st.sampled_from([0, 1 << 16]))
+@given(EVENTS, st.sampled_from([0, 1 << 16]), st.sampled_from([2, 1 << 16]))
 def test_every_row_is_in_one_session_or_late_through_restores_from_workers_with_other_watermarks(
-    events: list[Any], coalesced: int
+    events: list[Any], coalesced: int, part: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "COALESCED", coalesced)
         patch.setattr(session, "SEARCHED", coalesced)
+        patch.setattr(session, "LARGE", 2 * part)
+        patch.setattr(session, "PART", part)
         play(events)
 
 
@@ -251,3 +255,52 @@ def test_a_flush_leaves_nothing_outside_the_declared_state() -> None:
     assert sessions.state()["sessions"].snapshot(GROUPS).rows.num_rows == 0
     list(sessions.flush())
     assert sessions.state()["sessions"].snapshot(GROUPS).rows.num_rows == 1
+
+
+def test_rows_that_wait_extend_a_session_that_would_end_and_open_another_after_it() -> None:
+    """Without being merged: the first fires in time, or stays open with all its rows."""
+    sessions = step()
+    list(sessions.on_batch(0, batch([("a", 1, 1, 100), ("b", 1, 2, 100), ("c", 1, 4, 100)])))
+    list(sessions.flush())
+    list(sessions.on_batch(0, batch([("a", 1, 8, 109), ("b", 1, 16, 110)])))
+    assert sorted(results(list(sessions.on_watermark(Watermark(110))))) == [
+        ("b", 1, 100, 110, 1, 2, 2, 109),
+        ("c", 1, 100, 110, 1, 4, 4, 109),
+    ]
+    assert sorted(results(list(sessions.on_watermark(Watermark(120))))) == [
+        ("a", 1, 100, 119, 2, 9, 8, 118),
+        ("b", 1, 110, 120, 1, 16, 16, 119),
+    ]
+
+
+@pytest.mark.parametrize("waiting", [0, 5, 200_000])
+@pytest.mark.parametrize("time", [200, MAX_TIME])
+def test_many_sessions_fire_in_pieces_of_about_sixty_thousand(waiting: int, time: int) -> None:
+    """`waiting`: rows that have not been merged when the sessions end."""
+    count = 300_000
+    sessions = step(("site",))
+    users, ones = pa.nulls(count, pa.string()), pa.array(np.ones(count, np.int64))
+    numbers, times = pa.array(np.arange(count)), pa.array(np.full(count, 100)).view(TIME_TYPE)
+    rows = pa.RecordBatch.from_arrays([users, numbers, ones, times], schema=SCHEMA)
+    filling = pieces_of([sessions.on_batch(0, rows), sessions.flush()])
+    if waiting:
+        later = pa.array(np.full(waiting, 105)).view(TIME_TYPE)
+        columns = [*rows.slice(0, waiting).columns[:3], later]
+        filling += pieces_of([sessions.on_batch(0, pa.RecordBatch.from_arrays(columns, schema=SCHEMA))])
+    firing = pieces_of([sessions.on_watermark(Watermark(time))])
+    assert filling
+    assert max(filling) == 0
+    assert sum(firing) == count
+    assert max(firing) <= 1.1 * (1 << 16)
+    assert sessions.state()["sessions"].snapshot(GROUPS).rows.num_rows == 0
+
+
+def pieces_of(outputs: Sequence[Iterable[Output]]) -> list[int]:
+    """How many rows come out between two pauses."""
+    pieces = [0]
+    for output in itertools.chain.from_iterable(outputs):
+        if isinstance(output, Pause):
+            pieces.append(0)
+        elif isinstance(output, pa.RecordBatch):
+            pieces[-1] += output.num_rows
+    return pieces
