@@ -18,6 +18,7 @@ from streamflow.plan.logical.keyed import (
     ExpiringCell,
     ExpiringListCell,
     ExpiringMapCell,
+    Keyed,
     KeyedCalls,
     ListCell,
     MapCell,
@@ -36,7 +37,7 @@ _ON = "on_"
 _ON_ROW = "on_row"
 
 
-class KeyedFunction:
+class KeyedFunction(Keyed):
     """Base of functions that keep state per key, for `stream.key_by(...).process(function)`.
 
     State is what the class declares: `sf.cell`, `sf.list_cell` and `sf.map_cell` are attributes that are read, assigned
@@ -68,10 +69,6 @@ class KeyedFunction:
     city: string
     rides: int64
     """
-
-    def __delattr__(self, name: str) -> None:
-        """Of a cell: empty it, whether it holds something or not."""
-        vars(self).pop(name, None)
 
 
 @overload

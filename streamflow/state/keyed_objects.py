@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter, is_not
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from streamflow.errors import DataError, EngineError, UserError
-from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.grouping import group
 from streamflow.kernels.rows import to_python
 from streamflow.state.cells import (
@@ -21,10 +23,12 @@ from streamflow.state.cells import (
     Cell,
     ClockAlarm,
     Moment,
+    ValueCell,
     decode_alarms,
     encode_alarms,
 )
 from streamflow.state.container import Snapshot
+from streamflow.state.keyed_kind import kind_of_objects
 from streamflow.state.keyed_table import KeyedTable, require_hash_version
 from streamflow.state.schedule import SCHEDULES, Schedule
 
@@ -62,10 +66,10 @@ class Saved:
 class KeyedObjects:
     """A `Container`: key -> an object like `prototype`, whose cells and timers are its state.
 
-    Objects share what the prototype's `__init__` set. Beside their cells they have `_moment` and `_key`, and the alarms
-    of `timers` and `clock_timers` in lists `_alarms` and `_clock_alarms`, which `schedule` and `clock` look after. An
-    object that keeps nothing, because its cells are empty or have expired at the time of `forget`, is let go of at some
-    time; the key gets a new one when it comes again.
+    Objects share what the prototype's `__init__` set. Beside their cells they have `_key`, `_moment` where a cell
+    expires, and the alarms of `timers` and `clock_timers` in lists `_alarms` and `_clock_alarms`, which `schedule` and
+    `clock` look after. An object that keeps nothing, because its cells are empty or have expired at the time of
+    `forget`, is let go of at some time; the key gets a new one when it comes again.
     """
 
     def __init__(
@@ -78,27 +82,31 @@ class KeyedObjects:
     ) -> None:
         self.moment = Moment()
         self._keys = keys
-        self._kind = type(prototype)
+        self._name = type(prototype).__name__
         self._shared = dict(vars(prototype))
+        self._common = {**self._shared, MOMENT: self.moment} if any(cell.expires for cell in cells) else self._shared
         for cell in cells:
             if cell.name in self._shared:
                 raise UserError(
-                    f"{self._kind.__name__}.open() sets the cell {cell.name!r} where there is no key yet",
+                    f"{self._name}.open() sets the cell {cell.name!r} where there is no key yet",
                     remedy=f"say what it is at first: {cell.name} = sf.cell(..., default=...)",
                 )
         self._cells = tuple(cells)
         self._timers = tuple(timers)
         self._clock_timers = tuple(clock_timers)
         self._all_timers = (*timers, *clock_timers)
+        kind: Any = type(prototype)
+        self._kind = kind_of_objects(kind, self._cells, self._all_timers)
         self.schedule = Schedule(ALARMS, 0)
         self.clock = Schedule(CLOCK_ALARMS, 1)
         self._table = self._empty_table()
-        self._objects: list[object] = []
+        self._places = np.empty(_FEW, np.object_)  # the objects by slot, and room for more
+        self._count = 0
         self._horizon = -NEVER
         self._live = 0
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return self._count
 
     def slots(self, keys: Sequence[pa.Array], length: int) -> Int64s:
         """The slot of every row's key. Slots hold until `forget` or `snapshot` is called."""
@@ -110,7 +118,8 @@ class KeyedObjects:
 
     def at(self, slots: Int64s) -> list[Any]:
         """The objects at these slots."""
-        return list(map(self._objects.__getitem__, slots.tolist()))
+        objects: list[Any] = self._places.take(slots).tolist()
+        return objects
 
     def save(self, objects: Sequence[Any]) -> Saved:
         """What these objects keep now, each of them once: copies, so that changes in place do not reach them."""
@@ -134,7 +143,7 @@ class KeyedObjects:
     def forget(self, time: int) -> None:
         """No call will be made for a time before: let go of objects that keep nothing, now and then."""
         self._horizon = max(self._horizon, time)
-        if len(self._objects) > 2 * self._live + _FEW:
+        if self._count > 2 * self._live + _FEW:
             self._sweep()
 
     def snapshot(self, groups: int) -> Snapshot:
@@ -149,7 +158,7 @@ class KeyedObjects:
         return Snapshot(rows, table.offsets, table.meta)
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
-        if self._objects:
+        if self._count:
             raise EngineError("objects are restored only while there are none")
         schema = self._schema()
         for part in parts:
@@ -190,62 +199,89 @@ class KeyedObjects:
             self._table.put(_SLOT, fresh, pa.array(fresh))
             chosen = pa.array(rows)
             values = [to_python(key.take(chosen)) for key in keys]
-            self._objects += map(self._make, zip(*values, strict=True))
+            self._add(self._made(list(zip(*values, strict=True))))
         return slots
 
-    def _make(self, key: tuple[Any, ...]) -> object:
-        owner: Any = object.__new__(self._kind)
-        for name, value in self._shared.items():
-            setattr(owner, name, value)
-        setattr(owner, MOMENT, self.moment)
-        setattr(owner, KEY, key)
+    def _made(self, keys: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """A new object for each key."""
+        objects: list[Any] = [object.__new__(self._kind) for _ in keys]
+        for owner, key in zip(objects, keys, strict=True):
+            owner._key = key
+        for name, value in self._common.items():
+            for owner in objects:
+                setattr(owner, name, value)
         if self._all_timers:
-            for attribute, names, kind in (
-                (ALARMS, self._timers, Alarm),
-                (CLOCK_ALARMS, self._clock_timers, ClockAlarm),
-            ):
-                alarms = [kind(self.moment) for _ in names]
-                for name, alarm in zip(names, alarms, strict=True):
-                    setattr(owner, name, alarm)
-                setattr(owner, attribute, alarms)
-            setattr(owner, SCHEDULES, [NEVER, NEVER])
-        return owner
+            for owner in objects:
+                self._give_alarms(owner)
+        return objects
+
+    def _give_alarms(self, owner: Any) -> None:
+        for attribute, names, kind in (
+            (ALARMS, self._timers, Alarm),
+            (CLOCK_ALARMS, self._clock_timers, ClockAlarm),
+        ):
+            alarms = [kind(self.moment) for _ in names]
+            for name, alarm in zip(names, alarms, strict=True):
+                setattr(owner, name, alarm)
+            setattr(owner, attribute, alarms)
+        setattr(owner, SCHEDULES, [NEVER, NEVER])
+
+    def _add(self, objects: Sequence[Any]) -> None:
+        """Give them the next slots."""
+        count = self._count + len(objects)
+        if count > len(self._places):
+            places = np.empty(max(count, 2 * len(self._places)), np.object_)
+            places[: self._count] = self._places[: self._count]
+            self._places = places
+        self._places[self._count : count] = np.fromiter(objects, np.object_, len(objects))
+        self._count = count
+
+    def _all(self) -> list[Any]:
+        objects: list[Any] = self._places[: self._count].tolist()
+        return objects
 
     def _sweep(self) -> None:
         """Rebuild the table with the objects that keep something: slots change."""
-        keeps = np.fromiter(map(self._keeps(), self._objects), np.bool_, len(self._objects))
+        keeps = self._keeping()
         self._live = int(np.count_nonzero(keeps))
-        if self._live == len(self._objects):
+        if self._live == self._count:
             return
         rows = self._table.snapshot(1).rows
         kept = keeps[raw_values(rows.column(len(self._keys)))]
         rows = rows.filter(pa.array(kept))
-        objects = self.at(raw_values(rows.column(len(self._keys))))
+        objects = self._places[raw_values(rows.column(len(self._keys)))]
         self._table = self._empty_table()
         slots, _ = self._table.lookup_or_insert(rows.columns[: len(self._keys)], rows.num_rows)
         self._table.put(_SLOT, slots, pa.array(slots))
-        self._objects = [objects[i] for i in np.argsort(slots).tolist()]
+        self._places, self._count = objects[np.argsort(slots)], len(objects)
 
-    def _keeps(self) -> Callable[[Any], bool]:
-        cells, horizon, timed = self._cells, self._horizon, bool(self._all_timers)
-
-        def keeps(owner: Any) -> bool:
-            values = vars(owner)
-            if timed and any(alarm.at != NEVER for alarm in _alarms_of(owner)):
-                return True
-            return not all(cell.is_empty(values, horizon) for cell in cells)
-
+    def _keeping(self) -> Bools:
+        """Which objects keep something. Most show it by a value that is not the default; others are looked into."""
+        objects = self._all()
+        keeps = np.zeros(len(objects), np.bool_)
+        for cell in self._cells:
+            if isinstance(cell, ValueCell):
+                values = map(attrgetter(cell.name), objects)
+                keeps |= np.fromiter(map(is_not, values, repeat(cell.default)), np.bool_, len(objects))
+        for place in np.flatnonzero(~keeps).tolist():
+            keeps[place] = self._keeps(objects[place])
         return keeps
+
+    def _keeps(self, owner: Any) -> bool:
+        if self._all_timers and any(alarm.at != NEVER for alarm in _alarms_of(owner)):
+            return True
+        values = vars(owner)
+        return not all(cell.is_empty(values, self._horizon) for cell in self._cells)
 
     def _check_attributes(self) -> None:
         """What a function sets beside its cells would be lost with the next restore."""
         own = {MOMENT, KEY, ALARMS, CLOCK_ALARMS, SCHEDULES}
         known = {*own, *(cell.name for cell in self._cells), *self._all_timers}
-        for owner in self._objects:
+        for owner in self._all():
             for name, value in vars(owner).items():
                 if name not in known and (name not in self._shared or self._shared[name] is not value):
                     raise DataError(
-                        f"{self._kind.__name__} set self.{name}, which is no cell and would not survive a crash",
+                        f"{self._name} set self.{name}, which is no cell and would not survive a crash",
                         remedy=f"declare it: {name} = sf.cell(...)",
                     )
 

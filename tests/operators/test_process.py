@@ -193,6 +193,20 @@ def test_a_cell_is_gone_when_its_time_to_live_has_passed_since_it_was_written() 
     assert [value for k, _, value, _ in found if k == "b"] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("near", [0, 1000])
+def test_few_keys_and_many_have_their_rows_in_one_order(near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamflow.operators.process.NEAR", near)
+    log = process(Cells())
+    list(log.on_batch(0, batch(("a", 2, 3), ("b", 1, 2), ("a", 1, 3), ("b", 5, 1), ("a", 4, 2))))
+    assert [(k, value, at) for k, _, value, at in told(log.on_watermark(Watermark(MAX_TIME)))] == [
+        ("b", 5, 1),
+        ("b", 1, 2),
+        ("a", 4, 2),
+        ("a", 1, 3),
+        ("a", 2, 3),
+    ]
+
+
 class Cells(KeyedFunction):
     total = cell(float, default=0.5)
     note = cell(str)

@@ -141,7 +141,7 @@ def test_snapshots_of_two_workers_restore_onto_three() -> None:
     parts = [worker.snapshot(GROUPS) for worker in two]
     three = [restored(*parts, groups=groups) for groups in (range(2), range(2, 6), range(6, 8))]
     assert sum(len(worker) for worker in three) == 30
-    everyone: list[Any] = [owner for worker in three for owner in worker._objects]
+    everyone: list[Any] = [owner for worker in three for owner in worker._all()]
     assert {owner._key[0]: owner.number for owner in everyone} == {name: int(name) for name in names}
 
 

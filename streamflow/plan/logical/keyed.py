@@ -11,6 +11,7 @@ from streamflow.plan.logical.rows import Record, Shape
 from streamflow.plan.logical.terms import RowFunction
 from streamflow.state.cells import Alarm, Cell, ListCell, MapCell, Timer, ValueCell
 from streamflow.state.expiring import ExpiringCell, ExpiringListCell, ExpiringMapCell
+from streamflow.state.keyed_kind import Keyed
 
 __all__ = [
     "Alarm",
@@ -18,6 +19,7 @@ __all__ = [
     "ExpiringCell",
     "ExpiringListCell",
     "ExpiringMapCell",
+    "Keyed",
     "KeyedCalls",
     "ListCell",
     "MapCell",
