@@ -153,6 +153,8 @@ def trigger(*, early: int | Duration | None = None, late: int | Duration = 1, ac
     """
     with Building("trigger"):
         first = None if early is None else _rows_or_after("early", early)
+        if not isinstance(accumulate, bool):
+            raise UserError(f"accumulate={accumulate!r} is neither True nor False", remedy="write accumulate=False")
         return Trigger(first, _rows_or_after("late", late), accumulate)
 
 
@@ -308,7 +310,8 @@ def _positive(name: str, duration: Duration) -> int:
 def _duration(name: str, duration: str | timedelta | int) -> int:
     # An int would be taken as microseconds, which nobody means.
     if isinstance(duration, int):
-        raise UserError(f"{name}={duration!r} has no unit", remedy=f'write {name}="{duration}s", or a timedelta')
+        shown = duration if type(duration) is int and duration > 0 else 10
+        raise UserError(f"{name}={duration!r} has no unit", remedy=f'write {name}="{shown}s", or a timedelta')
     try:
         return parse_duration(duration)
     except UserError as error:

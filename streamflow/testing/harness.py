@@ -62,6 +62,9 @@ def run(
 
     Raises what a real run would raise, and EngineError when an invariant breaks.
     """
+    for name, number, least in (("workers", workers, 1), ("crashes", crashes, 0)):
+        if type(number) is not int or number < least:
+            raise UserError(f"{name}={number!r} is not a number of {name}", remedy=f"write {name}={least} or more")
     clock = ManualClock()
     graph = optimise(_swap(flow.graph(), sources or {}, clock, seed))
     limit = None if memory is None else parse_size(memory)

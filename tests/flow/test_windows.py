@@ -96,3 +96,21 @@ def test_time_is_event_or_processing() -> None:
     with pytest.raises(UserError, match="time='ingestion' is unknown") as error:
         sf.tumbling("1h", time="ingestion")  # type: ignore[arg-type]
     assert "processing" in str(error.value.remedy)
+
+
+@pytest.mark.parametrize(("given", "remedy"), [(5, '"5s"'), (0, '"10s"'), (-1, '"10s"'), (True, '"10s"')])
+def test_a_number_without_a_unit_is_told_what_would_be_taken(given: object, remedy: str) -> None:
+    with pytest.raises(UserError, match="has no unit") as raised:
+        sf.session(given)  # type: ignore[arg-type]
+    assert raised.value.remedy == f"write gap={remedy}, or a timedelta"
+
+
+def test_accumulate_is_true_or_false() -> None:
+    with pytest.raises(UserError, match="accumulate='no' is neither True nor False"):
+        sf.trigger(early=1, accumulate="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"workers": "2"}, {"crashes": -1}, {"crashes": "1"}])
+def test_a_test_runs_on_at_least_one_worker_with_no_fewer_than_no_crashes(wrong: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="is not a number of"):
+        sf.testing.run(sf.Flow("none"), **wrong)  # type: ignore[arg-type]
