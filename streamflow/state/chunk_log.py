@@ -14,7 +14,7 @@ from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.grouping import runs
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
-from streamflow.state.memory import SpillStore
+from streamflow.state.memory import RowSizes, SpillStore
 from streamflow.state.parts import Chunk, by_parts, in_steps
 
 NAMESPACE = "~namespace"
@@ -82,6 +82,7 @@ class ChunkLog:
         self._store: SpillStore | None = None
         self._files: Counter[int] = Counter()  # by file: the pieces that are in use
         self._bytes = 0
+        self._sizes = RowSizes(schema)
 
     def derive(self) -> ChunkLog:
         """A log of chunks that can be made of this one's: it shares the memory, but is no part of snapshots."""
@@ -232,7 +233,7 @@ class ChunkLog:
 
     def _grow(self, found: _Namespace, chunk: pa.RecordBatch) -> None:
         if self._store is not None:
-            size = chunk.nbytes
+            size = self._sizes.of(chunk)
             found.bytes += size
             self._bytes += size
 

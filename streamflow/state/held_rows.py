@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
-from streamflow.state.memory import SpillStore
+from streamflow.state.memory import RowSizes, SpillStore
 
 
 class HeldRows:
@@ -30,6 +30,7 @@ class HeldRows:
         self._keys = tuple(keys)
         self._chunks: list[pa.RecordBatch] = []
         self._bytes = 0
+        self._sizes = RowSizes(schema)
         self._files: list[int] = []
         self._store: SpillStore | None = None
 
@@ -38,7 +39,7 @@ class HeldRows:
             self._chunks.append(batch)
             self.count += batch.num_rows
             if self._store is not None:
-                self._bytes += batch.nbytes
+                self._bytes += self._sizes.of(batch)
 
     def take(self) -> pa.RecordBatch:
         """All rows as one batch; nothing is held afterwards."""

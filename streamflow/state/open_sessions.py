@@ -12,7 +12,7 @@ from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.hashing import Hashes, hash_columns
 from streamflow.state.container import Snapshot
 from streamflow.state.held_rows import HeldRows
-from streamflow.state.memory import SpillStore
+from streamflow.state.memory import RowSizes, SpillStore
 
 _NEVER = 2**63 - 1
 _HASH = "~hash"
@@ -45,6 +45,7 @@ class OpenSessions:
         self._keys = tuple(keys)
         self._end = end
         self._segments: list[_Segment] = []  # those in files first
+        self._sizes = RowSizes(schema)
         self._store: SpillStore | None = None
 
     @property
@@ -107,7 +108,10 @@ class OpenSessions:
 
     @property
     def resident(self) -> int:
-        return sum(segment.rows.nbytes + _BESIDE * len(segment.ends) for segment in self._in_memory())
+        return sum(self._size(segment) for segment in self._in_memory())
+
+    def _size(self, segment: _Segment) -> int:
+        return self._sizes.of(segment.rows) + _BESIDE * len(segment.ends)
 
     def attach(self, store: SpillStore) -> None:
         self._store = store
@@ -117,7 +121,7 @@ class OpenSessions:
         for segment in self._in_memory():
             if wanted <= 0:
                 return
-            wanted -= segment.rows.nbytes + _BESIDE * len(segment.ends)
+            wanted -= self._size(segment)
             place = self._segments.index(segment)
             rows = [segment.rest()]
             while place and sum(one.nbytes for one in rows) + self._segments[place - 1].rows.nbytes < _FILE:

@@ -13,7 +13,7 @@ from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.ordering import packed_argsort
 from streamflow.state.container import Snapshot
 from streamflow.state.held_rows import HeldRows
-from streamflow.state.memory import SpillStore
+from streamflow.state.memory import RowSizes, SpillStore
 
 TAKEN = 1 << 18
 """About so many rows are taken at once, if they are not all of the same time."""
@@ -53,6 +53,7 @@ class RowsByTime:
         self._runs: list[tuple[int, int, _Run]] = []  # a heap: least time, number, rows
         self._numbers = 0
         self._bytes = 0
+        self._sizes = RowSizes(schema)
         self._store: SpillStore | None = None
 
     def append(self, rows: pa.RecordBatch) -> None:
@@ -152,7 +153,7 @@ class RowsByTime:
         return parts.take()
 
     def _add(self, times: Int64s, rows: pa.RecordBatch) -> None:
-        size = 0 if self._store is None else rows.nbytes
+        size = 0 if self._store is None else self._sizes.of(rows)
         self._bytes += size
         self._push(_Run(times, rows, size))
 
