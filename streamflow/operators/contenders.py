@@ -74,10 +74,8 @@ class Contenders:
                 return inside
             codes = self._ranking.first_codes(rows, inside)
         else:
-            codes = self._ranking.first_codes(rows)
             inside = None if times is None else within(times, span)
-            if inside is not None:
-                codes = codes[inside]
+            codes = self._ranking.first_codes(rows, inside)
         best = self._best[end] = _lowest(codes if known is None else np.concatenate([known, codes]), self._n)
         places = np.arange(len(codes)) if len(best) < self._n else np.flatnonzero(codes <= best.max())
         places = only(inside, places)
