@@ -18,7 +18,7 @@ from streamflow.flow.location import Building
 from streamflow.flow.windows import Duration, not_negative
 from streamflow.plan.logical.contract import TIME
 from streamflow.plan.logical.nodes import Aggregate, Dedup, Hold, Named, Process, SortKey, Top
-from streamflow.plan.logical.order import require_order
+from streamflow.plan.logical.order import order_parts, require_order
 from streamflow.plan.logical.windows import (
     After,
     Assigned,
@@ -127,12 +127,21 @@ class KeyedStream:
         passes it; of the same time the first by its place in the source, or where rows have none by the remaining
         columns, ascending; rows below the watermark are late and left out.
 
+        "last" is the last by event time, of the same time the last by its place in the source. No row is known to be
+        that before the stream ends, so it is a changelog, whose key are the keys: a row that is later replaces the one
+        before; an earlier one, however late it comes, changes nothing. A change has the row's event time, or the
+        watermark where that is greater. It keeps a row of every key for ever. With `within` each row that no other of
+        its key follows in less event time, the last of a burst: sent once, with its own event time, when the watermark
+        has passed it by `within`, and then forgotten. Rows that come when they could only belong to a burst that was
+        sent (their time + `within` is not above the watermark) are late and left out.
+
         Where a key holds a window's `window_start` or `window_end`, the rows are results of fired windows: the first
-        (or "last") of each key is sent when the watermark passes the window's end, and nothing is kept of it. "last"
-        has a meaning only there: elsewhere no row is known to be the last.
+        (or "last") of each key is sent when the watermark passes the window's end, and nothing is kept of it.
 
         >>> rides.key_by("city").dedup(keep="first", within="1h").schema.names
         ['at', 'city', 'fare', 'tags']
+        >>> rides.key_by("city").dedup(keep="last").changes().schema.names
+        ['at', 'city', 'fare', 'tags', 'change']
         """
         with Building("dedup") as at:
             kind = self._rows._node.type
@@ -143,14 +152,16 @@ class KeyedStream:
                 return _top(
                     held(self._rows, at), self._keys, window, 1, (SortKey(TIME, descending=keep == "last"),), at
                 )
-            if keep == "last":
-                raise UserError(
-                    "the last row of a key is not known before the stream ends",
-                    remedy='keep="first", or .window(...) the rows before',
-                )
-            rows = held(self._rows, at) if keep == "first" else self._rows
+            changes = keep == "last" and span is None
+            rows = self._rows if keep == "any" or changes else held(self._rows, at)
             above = rows._node
-            node = Dedup(type=above.type, location=at, input=above, keys=self._keys, keep=keep, within=span)
+            if keep == "last" and order_parts(above) is None:
+                raise UserError(
+                    "the last row goes by event time, and these rows have no order where it is the same",
+                    remedy='choose by a column: .agg(x=col("x").max_by("y")); or take the rows these were made from',
+                )
+            kind = replace(above.type, changelog=self._keys, bounds=()) if changes else above.type
+            node = Dedup(type=kind, location=at, input=above, keys=self._keys, keep=keep, within=span)
             return rows._next(node, "dedup")
 
     def process(self, function: KeyedFunction, *, ordered: bool = True) -> Stream:
@@ -158,9 +169,10 @@ class KeyedStream:
 
         Rows and timers come in the order of event time: a row is held until the watermark has passed it, a row below
         the watermark is late and left out, and a timer goes off before the first row at its time or later. Rows of one
-        time come by the columns that the function takes, in the order of its parameters. So results depend neither on
-        how rows arrive nor on workers or crashes. With `ordered=False` rows are taken as they arrive, late ones too:
-        results come at once, and depend on it.
+        time come by their place in the source, or where rows have none (results of a top, for example) by the columns
+        that the function takes, in the order of its parameters. So results depend neither on how rows arrive nor on
+        workers or crashes. With `ordered=False` rows are taken as they arrive, late ones too: results come at once, and
+        depend on it.
 
         A result has the event time of the row or timer that it came of.
 

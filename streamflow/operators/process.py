@@ -22,7 +22,7 @@ from streamflow.kernels.ordering import argsort_pairs, order, packed_argsort, si
 from streamflow.kernels.rows import Record, arrow_type, columns_of_records
 from streamflow.operators.base import Output
 from streamflow.operators.dead_letters import Rejected
-from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
+from streamflow.operators.events import MAX_TIME, MIN_TIME, ORDER, TIME, Batch, Watermark
 from streamflow.operators.firing import times_of
 from streamflow.operators.salvage import salvage
 from streamflow.state.cells import NEVER, Alarm, Cell
@@ -110,9 +110,10 @@ class _Made:
 class Process:
     """Takes rows of `schema`; sends the function's records as `output_schema`, with the time of their row or timer.
 
-    `ordered` (rule 12): each key's rows come by event time, of one time by the columns that the function takes, and a
-    timer at T goes off before the first row at T or later; of several timers the earlier one, of one time the one set
-    first. A row below the watermark is late, counted and left out. Results lie at or above W, which is forwarded.
+    `ordered` (rule 12): each key's rows come by event time, of one time by `_order`, or without one by the columns that
+    the function takes, and a timer at T goes off before the first row at T or later; of several timers the earlier one,
+    of one time the one set first. A row below the watermark is late, counted and left out. Results lie at or above W,
+    which is forwarded.
 
     Else rows come as they arrive, and timers when W has reached them; a result has the time of its row, or W where that
     is greater. Then `schema` may be without event time, if the function is not `timed`.
@@ -141,12 +142,16 @@ class Process:
         self._has_time = TIME in schema.names
         also = schema.names if tolerant else self._row.columns
         taken = dict.fromkeys([*keys, *(name for name in also if name != TIME)])
+        by_order = ordered and ORDER in schema.names
+        if by_order:
+            taken[ORDER] = None
         if self._has_time:
             taken[TIME] = None
         self._taken = [schema.get_field_index(name) for name in taken]
         held = pa.schema([schema.field(place) for place in self._taken])
         self._key_places = [held.get_field_index(key) for key in keys]
-        self._tie_places = [held.get_field_index(name) for name in self._row.columns if name not in (TIME, *keys)]
+        ties = [ORDER] if by_order else [name for name in self._row.columns if name not in (TIME, *keys)]
+        self._tie_places = [held.get_field_index(name) for name in ties]
         self._key_names = keys
         self._key_types = key_types = pa.schema([schema.field(key) for key in keys])
         timers = [[timer.timer for timer in own] for own in (function.timers, function.clock_timers)]

@@ -184,8 +184,8 @@ def _title(node: Node) -> str:  # noqa: C901 (one case for each node)
             return f"rows with their windows of {type(node.assigner).__name__}"
         case Members():
             return "members of tops"
-        case Hold(by=by):
-            return f"watermark held back by {duration(by)}"
+        case Hold(by=by, moves_rows=moves_rows):
+            return f"{'event times and ' if moves_rows else ''}watermark held back by {duration(by)}"
         case Partition():
             return f"rows of a key together{_by(node.keys)}"
         case Top():

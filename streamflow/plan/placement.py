@@ -306,6 +306,7 @@ class _Builder:
 
     def _dedup(self, node: Dedup, upstream: int) -> int:
         schema = physical_schema(node.type)
+        assert node.keep != "last", "the rule last_rows_as_aggregates leaves none"
         make = partial(DedupOperator, node.keys, node.keep, node.within, physical_schema(node.input.type))
         span = "" if node.within is None else f" within {duration(node.within)}"
         label = f"dedup by {', '.join(node.keys)}, keep {node.keep}{span}"

@@ -77,7 +77,9 @@ def row_by_row(node: Node) -> tuple[str, Callable[[], Operator]]:
         case Members():
             return "members of tops", partial(ListMembers, schema)
         case Hold():
-            return f"watermark held back by {duration(node.by)}", partial(HoldWatermark, node.by)
+            what = "event times and watermark" if node.moves_rows else "watermark"
+            make = partial(HoldWatermark, node.by, moves_rows=node.moves_rows)
+            return f"{what} held back by {duration(node.by)}", make
         case Changes():
             return "changes", partial(ShowChanges, schema_in)
         case _:

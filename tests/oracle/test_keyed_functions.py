@@ -221,3 +221,60 @@ def test_timers_that_set_each_other_go_off_in_order_to_the_end(
     results = sf.testing.run(flow, {"rows": splits(*tables)}, seed=seed, workers=workers, crashes=crashes)
     rows = [row for part in parts for row in part]
     assert_rows(results["out"], [step._asdict() for _, step in naive.process(Chain(), rows, ["s"], time="t")])
+
+
+class Taken(NamedTuple):
+    s: str | None
+    x: int
+
+
+def doubled(s: str | None, x: int) -> Iterator[Taken]:
+    yield Taken(s, x + 100)
+    yield Taken(s, x)
+
+
+class Seen(NamedTuple):
+    s: str | None
+    x: int
+    before: list[int]
+
+
+class Before(sf.KeyedFunction):
+    """What came before each row."""
+
+    xs = sf.list_cell(int)
+
+    def on_row(self, s: str | None, x: int) -> Seen:
+        seen = Seen(s, x, list(self.xs))
+        self.xs.append(x)
+        return seen
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    xs=st.lists(
+        st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.integers(0, 9)), max_size=12), max_size=3
+    ),
+    workers=st.sampled_from([1, 2, 3]),
+    crashes=st.integers(0, 2),
+    seed=st.integers(0, 999),
+)
+def test_rows_of_one_time_come_as_they_stand_in_the_source(
+    xs: list[list[tuple[str, int, int]]], workers: int, crashes: int, seed: int
+) -> None:
+    """Rule 13: not as they arrive, nor by what they hold; also in a union, and where one row becomes several."""
+    parts = [[{"s": s, "f": None, "x": x, "t": t} for s, t, x in part] for part in xs] or [[]]
+    flow = sf.Flow("before")
+    rows, others = (
+        flow.read(
+            name, memory.Source(SCHEMA.empty_table()), event_time="t", watermark=sf.bounded_out_of_orderness("5s")
+        )
+        for name in ("rows", "others")
+    )
+    rows.flat_map(doubled).union(others.flat_map(doubled)).key_by("s").process(Before()).write("out", memory.Sink())
+    read = splits(*(pa.Table.from_pylist(part, schema=SCHEMA) for part in parts))
+    made = sf.testing.run(flow, {"rows": read, "others": read}, seed=seed, workers=workers, crashes=crashes)
+    in_order = [row for part in parts for row in part]
+    twice = [{**row, "x": row["x"] + more} for row in in_order for more in (100, 0)]
+    expected = naive.process(Before(), twice * 2, ["s"], time="t")
+    assert_rows(made["out"], [record._asdict() for _, record in expected])

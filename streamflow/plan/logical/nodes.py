@@ -221,11 +221,13 @@ class Partition(LogicalNode):
 class Hold(LogicalNode):
     """Rows as they are, the watermark held back `by` what they may lie below it: for steps that take a row only once.
 
-    `by` microseconds is the input's lateness (rule 8), so that the rows have none any more.
+    `by` microseconds is the input's lateness (rule 8), so that the rows have none any more. `moves_rows`: the rows' own
+    event times become as much earlier.
     """
 
     input: Node
     by: int
+    moves_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,11 +250,14 @@ class Process(LogicalNode):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dedup(LogicalNode):
-    """One row per key: the first that arrives ("any"), or by event time; `within` microseconds of the last one kept."""
+    """One row per key: the first that arrives ("any"), or by event time; `within` microseconds of the last one kept.
+
+    The last by event time, a changelog; with `within` each that no other follows in less.
+    """
 
     input: Node
     keys: tuple[str, ...]
-    keep: Literal["any", "first"]
+    keep: Literal["any", "first", "last"]
     within: int | None
 
 

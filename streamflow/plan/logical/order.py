@@ -46,6 +46,8 @@ def order_parts(node: Node) -> int | None:
             return order_parts(node.input)
         case Dedup(keep="first"):
             return order_parts(node.input)
+        case Dedup(keep="last", within=within):
+            return None if within is None else 1
         case FlatMap() | Explode():
             parts = order_parts(node.input)
             return None if parts is None else parts + 1

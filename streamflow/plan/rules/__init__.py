@@ -9,6 +9,7 @@ from streamflow.plan.rules.aggregates import plain_aggregates
 from streamflow.plan.rules.assigned import assigned_windows
 from streamflow.plan.rules.event_time import time_per_split
 from streamflow.plan.rules.filters import push_filters
+from streamflow.plan.rules.last_rows import last_rows_as_aggregates
 from streamflow.plan.rules.late import late_beside_results
 from streamflow.plan.rules.order import carry_order
 from streamflow.plan.rules.projection import push_projection
@@ -18,6 +19,7 @@ from streamflow.plan.rules.validate import validate
 RULES: tuple[Callable[[Graph], Graph], ...] = (
     time_per_split,
     tops_as_aggregates,
+    last_rows_as_aggregates,
     assigned_windows,
     late_beside_results,
     plain_aggregates,

@@ -13,6 +13,7 @@ from streamflow.plan.logical.nodes import (
     MapRows,
     Named,
     Node,
+    Process,
     Project,
     Read,
     Write,
@@ -21,12 +22,12 @@ from streamflow.plan.logical.nodes import (
 from streamflow.plan.logical.order import goes_by_order, order_parts
 from streamflow.plan.rewrite import Graph, rewrite, topological, with_inputs
 
-_DROPS = (Project, MapRows, FlatMap, Explode, Aggregate, Write)
+_DROPS = (Project, MapRows, FlatMap, Explode, Aggregate, Process, Write)
 """What takes of its input only the columns that its own type names."""
 
 
 def carry_order(graph: Graph) -> Graph:
-    """Rows get `_order` where an aggregate or a dedup below goes by it, and lose it where none does any more.
+    """Rows get `_order` where a step below goes by it, and lose it where none does any more.
 
     Before: read -> filter -> aggregate(last = x.last())     read -> top
     After:  read(ordered) -> filter(ordered) -> aggregate    read(ordered) -> project(all but the order) -> top
@@ -36,7 +37,7 @@ def carry_order(graph: Graph) -> Graph:
         makes_it = isinstance(node, Read | Aggregate)
         if isinstance(node, Dedup) and node.keep == "first" and order_parts(node) is not None:
             wanted.add(id(node))
-        if (id(node) in wanted and not makes_it) or (isinstance(node, Aggregate) and goes_by_order(node.aggregates)):
+        if (id(node) in wanted and not makes_it) or _goes_by_order(node):
             wanted.update(id(upstream) for upstream in inputs(node))
     if not wanted:
         return graph
@@ -49,6 +50,16 @@ def carry_order(graph: Graph) -> Graph:
         return with_inputs(node, [_without(upstream) for upstream in inputs(node)])
 
     return rewrite(graph, change)
+
+
+def _goes_by_order(node: Node) -> bool:
+    match node:
+        case Aggregate(aggregates=aggregates):
+            return goes_by_order(aggregates) is not None
+        case Process(input=above, ordered=ordered):
+            return ordered and order_parts(above) is not None
+        case _:
+            return False
 
 
 def _without(node: Node) -> Node:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
@@ -34,6 +35,8 @@ _NAN = math.nan
 def process(function: KeyedFunction, rows: Iterable[Columns], keys: Sequence[str], *, time: str) -> list[Timed]:
     """What `key_by(*keys).process(function)` gives in time order, key by key; without timers by processing time.
 
+    Of one time rows come as they stand in `rows`: first those of the first split.
+
     >>> from typing import NamedTuple
     >>> class Count(NamedTuple):
     ...     word: str
@@ -51,10 +54,9 @@ def process(function: KeyedFunction, rows: Iterable[Columns], keys: Sequence[str
     calls = keyed_calls(function)
     if calls.clock_timers:
         raise UserError(f"when the timer {calls.clock_timers[0][0]!r} goes off depends on the clock, not on rows")
-    names = [name.name for name in calls.on_row.parameters if name.name not in (_TIME, *keys)]
     results: list[Timed] = []
     for key, of_key in _by_key(rows, keys).items():
-        ordered = sorted(of_key, key=lambda row: [row[time], *(_orderable(row[name]) for name in names)])
+        ordered = sorted(of_key, key=lambda row: row[time])
         results += _Key(function, calls, dict(zip(keys, key, strict=True))).run(ordered, time)
     return results
 
@@ -64,13 +66,13 @@ def dedup(
     keys: Sequence[str],
     *,
     time: str,
-    keep: Literal["any", "first"] = "first",
+    keep: Literal["any", "first", "last"] = "first",
     within: Any = None,
 ) -> list[Columns]:
     """The rows that `key_by(*keys).dedup(keep=keep, within=within)` keeps; "any": of rows that arrive in this order.
 
-    The first of a time is the first of `rows`, as they stand in one split. `time` may also be a column of datetimes,
-    and `within` a timedelta.
+    Of one time the first (or last) is that of `rows`, as they stand in one split. What "last" keeps without `within` is
+    what its changelog comes to. `time` may also be a column of datetimes, and `within` a timedelta.
 
     >>> rows = [{"k": "a", "t": 5}, {"k": "a", "t": 3}, {"k": "a", "t": 8}]
     >>> dedup(rows, ["k"], time="t"), dedup(rows, ["k"], time="t", within=5)
@@ -78,8 +80,12 @@ def dedup(
     """
     kept: list[Columns] = []
     for of_key in _by_key(rows, keys).values():
-        if keep == "first":
+        if keep != "any":
             of_key.sort(key=lambda row: row[time])
+        if keep == "last":
+            gaps = [within is not None and b[time] - a[time] >= within for a, b in pairwise(of_key)]
+            kept += [row for row, ends in zip(of_key, [*gaps, True], strict=True) if ends]
+            continue
         last: Any = None
         for row in of_key:
             if last is None or (within is not None and row[time] - last >= within):
@@ -114,19 +120,6 @@ def _canonical(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return _NAN if math.isnan(value) else value + 0.0
-
-
-def _orderable(value: Any) -> tuple[Any, ...]:
-    """Null after all values, NaN after all numbers, -0.0 before 0.0, texts byte for byte."""
-    match value:
-        case None:
-            return (2,)
-        case float():
-            return (1,) if math.isnan(value) else (0, value, math.copysign(1, value))
-        case str():
-            return (0, value.encode())
-        case _:
-            return (0, value)
 
 
 @dataclass
