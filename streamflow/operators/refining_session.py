@@ -339,7 +339,7 @@ class RefiningSessions:
 
 def _due(sessions: OpenSessions, time: int) -> Iterator[pa.RecordBatch]:
     """Take those that are due by `time`, also from files."""
-    in_memory = sessions.take_touched([], 0, time)
+    in_memory = sessions.take_touched([], 0, time, in_files=False)
     if in_memory.num_rows:
         yield in_memory
     yield from sessions.take_due(time)

@@ -19,6 +19,7 @@ from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import CHANGE, CHANGE_NAMES, MAX_TIME, TIME_TYPE, Watermark
 from streamflow.operators.late_rows import LateRows
 from streamflow.operators.refining_session import RefiningSessions
+from streamflow.state.memory import Spillable, SpillBuffers
 from streamflow.testing import final, naive
 
 GROUPS = 16
@@ -40,13 +41,37 @@ def batch(rows: Sequence[naive.Row]) -> pa.RecordBatch:
 class Workers:
     """Copies of the operator and of the one for late rows, each with the rows of its key groups."""
 
-    def __init__(self, keys: tuple[str, ...], gap: int, count: int, **firing: Any) -> None:
+    def __init__(
+        self, keys: tuple[str, ...], gap: int, count: int, store: SpillBuffers | None = None, **firing: Any
+    ) -> None:
         self.count = count
+        self._store = store
         self.sessions = [RefiningSessions(keys, gap, AGGREGATES, SCHEMA, **firing) for _ in range(count)]
         self.late = [LateRows(keys, gap, firing["lateness"], SCHEMA, LATE) for _ in range(count)]
         self.results: list[pa.RecordBatch] = []
         self.late_rows: list[pa.RecordBatch] = []
         self._keys = keys
+        if store is not None:
+            for table in self._tables():
+                table.attach(store)
+
+    def _tables(self) -> list[Spillable]:
+        own = [container for sessions in self.sessions for container in sessions.state().values()]
+        return [container for container in own if isinstance(container, Spillable)]
+
+    def take(self, outputs: Iterable[Any]) -> list[pa.RecordBatch]:
+        """What is sent; with a store all state goes to files whenever the operator can be interrupted."""
+        sent = []
+        for output in outputs:
+            sent += batches([output])
+            self.spill()
+        self.spill()
+        return sent
+
+    def spill(self) -> None:
+        if self._store is not None:
+            for table in self._tables():
+                table.spill(1 << 40)
 
     def send(self, rows: Sequence[naive.Row]) -> None:
         whole = batch(rows)
@@ -55,17 +80,19 @@ class Workers:
             own = groups_of_worker(worker, GROUPS, self.count)
             part = whole.filter(pa.array([group in own for group in groups.tolist()]))
             if part.num_rows:
-                self.results += batches(self.sessions[worker].on_batch(0, part))
+                self.results += self.take(self.sessions[worker].on_batch(0, part))
                 self.late_rows += batches(self.late[worker].on_batch(0, part))
+        if self._store is not None:
+            self.flush()
 
     def advance(self, time: int) -> None:
         for sessions, late in zip(self.sessions, self.late, strict=True):
-            self.results += batches(sessions.on_watermark(Watermark(time)))
+            self.results += self.take(sessions.on_watermark(Watermark(time)))
             self.late_rows += batches(late.on_watermark(Watermark(time)))
 
     def flush(self) -> None:
         for sessions in self.sessions:
-            self.results += batches(sessions.flush())
+            self.results += self.take(sessions.flush())
 
     def restored(self, others: Workers) -> Workers:
         """Move all state to other workers, as after a crash: they have seen no watermark."""
@@ -120,11 +147,13 @@ FIRING: dict[str, Any] = {
 }
 
 
-def play(keyed: bool, gap: int, steps: Any, each_step: bool, **firing: Any) -> tuple[Workers, naive.Sessions]:
+def play(
+    keyed: bool, gap: int, steps: Any, each_step: bool, store: SpillBuffers | None = None, **firing: Any
+) -> tuple[Workers, naive.Sessions]:
     """Both through the script; with `each_step`, what stands is compared after every event."""
     keys = ("k",) if keyed else ()
     expected = naive.Sessions(gap, **firing)
-    workers = Workers(keys, gap, 1, **firing)
+    workers = Workers(keys, gap, 1, store, **firing)
     watermark = -100
 
     def compare() -> None:
@@ -143,7 +172,7 @@ def play(keyed: bool, gap: int, steps: Any, each_step: bool, **firing: Any) -> t
             expected.run([naive.Watermark(rise)])
             compare()
         if restored is not None:
-            workers = workers.restored(Workers(keys, gap, restored, **firing))
+            workers = workers.restored(Workers(keys, gap, restored, store, **firing))
     workers.advance(MAX_TIME)
     expected.run([naive.Watermark(MAX_TIME)])
     late = pa.Table.from_batches(workers.late_rows, workers.late[0].output_schema)
@@ -158,6 +187,16 @@ def play(keyed: bool, gap: int, steps: Any, each_step: bool, **firing: Any) -> t
 @given(steps=script(1), accumulate=st.booleans(), **FIRING)
 def test_row_by_row_each_firing_is_that_of_the_interpreter(steps: Any, keyed: bool, gap: int, **firing: Any) -> None:
     workers, expected = play(keyed, gap, steps, each_step=True, **firing)
+    if not firing["accumulate"]:
+        panes = [answer(pane.key, pane.bounds, pane.values, keyed) for pane in expected.panes]
+        assert found(workers.table()) == Counter(panes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=script(1), accumulate=st.booleans(), **FIRING)
+def test_sessions_in_files_fire_like_those_in_memory(steps: Any, keyed: bool, gap: int, **firing: Any) -> None:
+    """All state is in files whenever something comes, and between any two results."""
+    workers, expected = play(keyed, gap, steps, each_step=True, store=SpillBuffers(), **firing)
     if not firing["accumulate"]:
         panes = [answer(pane.key, pane.bounds, pane.values, keyed) for pane in expected.panes]
         assert found(workers.table()) == Counter(panes)
