@@ -15,16 +15,16 @@ from streamflow.kernels.grouping import runs
 from streamflow.kernels.hashing import hash_columns, key_groups
 from streamflow.state.container import Snapshot
 from streamflow.state.memory import RowSizes, SpillStore
-from streamflow.state.parts import Chunk, by_parts, in_steps
+from streamflow.state.parts import Chunk, by_parts, in_steps, joined
 
 NAMESPACE = "~namespace"
 _SORTED = 1 << 14
 """Chunks of fewer rows spill as they are: they are sorted by part when they are read, if it needs be."""
-_FILE = 1 << 25
+_FILE = 1 << 23
 """Bytes that are worth a file; a spill of more is cut, so that little of it is copied at once."""
-PART_ROWS = 1 << 18
-"""Rows that are merged at once, where a namespace has more."""
-_PIECES = 8
+PART_ROWS = 1 << 16
+"""Rows that are merged at once, where a namespace has more: that takes some ten times their size."""
+_SPILLS = 8
 """Namespaces that spilled so often are merged in their files, if they have also grown to three times their size."""
 _MERGED = 0.5
 """The part of the rows that may stay, for that to be worth it."""
@@ -43,11 +43,14 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Namespace:
-    """`bytes`: of what is loaded. `merged`: rows in files when these were last merged, or found not to be worth it."""
+    """`bytes`: of what is loaded. `spills`: since the files were last merged, or found not to be worth it; `merged`:
+    the rows in them then.
+    """
 
     loaded: list[pa.RecordBatch] = field(default_factory=list)
     spilled: list[_Piece] = field(default_factory=list)
     bytes: int = 0
+    spills: int = 0
     merged: int = 0
 
 
@@ -162,26 +165,46 @@ class ChunkLog:
                 return
         chosen: list[tuple[_Namespace, Chunk]] = []
         size = 0
-        for number in sorted(self._namespaces, reverse=True):
+        for number in sorted((n for n, found in self._namespaces.items() if found.loaded), reverse=True):
             if wanted <= 0:
                 break
             found = self._namespaces[number]
+            found.spills += 1
             wanted -= found.bytes
-            for rows in self._unloaded(found):
-                chosen.append((found, Chunk(rows) if rows.num_rows < _SORTED else Chunk(rows).sorted(self._keys)))
-                size += rows.nbytes
+            for chunk in self._unloaded(found):
+                chosen.append((found, chunk))
+                size += chunk.rows.nbytes
                 if size >= _FILE:
                     self._write(chosen)
                     chosen, size = [], 0
         if chosen:
             self._write(chosen)
 
-    def _unloaded(self, found: _Namespace) -> Iterator[pa.RecordBatch]:
-        """What was loaded, merged as far as it is worth a file."""
+    def _unloaded(self, found: _Namespace) -> Iterator[Chunk]:
+        """What was loaded, merged as far as it is worth a file. Large ones part by part, since merging takes memory."""
         chunks = found.loaded
         self._unload(found)
-        for together in _cut(chunks, _FILE):
-            yield together[0] if len(together) == 1 else self._merge(together)
+        rows = sum(chunk.num_rows for chunk in chunks)
+        if rows < _SORTED:
+            yield Chunk(chunks[0] if len(chunks) == 1 else self._merge(chunks))
+        elif rows <= PART_ROWS or not self._merges:
+            for together in _cut(chunks, _FILE):
+                yield Chunk(together[0] if len(together) == 1 else self._merge(together)).sorted(self._keys)
+        else:
+            yield from self._merged_by_parts([Chunk(rows) for rows in chunks])
+
+    def _merged_by_parts(self, chunks: Sequence[Chunk]) -> Iterator[Chunk]:
+        """The rows of all chunks, each key once, in chunks that are worth a file and sorted."""
+        together: list[Chunk] = []
+        size = 0
+        for group in self.by_parts(chunks):
+            together.append(Chunk(self._merge(group)).sorted(self._keys))
+            size += together[-1].rows.nbytes
+            if size >= _FILE:
+                yield joined(together)
+                together, size = [], 0
+        if together:
+            yield joined(together)
 
     def _write(self, chosen: Sequence[tuple[_Namespace, Chunk]]) -> None:
         """All in one file."""
@@ -195,7 +218,7 @@ class ChunkLog:
             start = stop
         self._files[file] = len(chosen)
         for found, _ in chosen:
-            if self._merges and len(found.spilled) >= _PIECES:
+            if self._merges and found.spills >= _SPILLS:
                 self._merge_files(found)
 
     def _merge_files(self, found: _Namespace) -> None:
@@ -203,13 +226,13 @@ class ChunkLog:
         total = sum(len(piece.rows) for piece in found.spilled)
         if total < 3 * found.merged:
             return
-        found.merged = total
+        found.spills, found.merged = 0, total
         chunks = [self._mapped(piece) for piece in found.spilled]
         if not self._is_worth_merging(chunks):
             return
         pieces, found.spilled = found.spilled, []
-        for group in self.by_parts(chunks):
-            self._write([(found, Chunk(self._merge(group)).sorted(self._keys))])
+        for chunk in self._merged_by_parts(chunks):
+            self._write([(found, chunk)])
         found.merged = sum(len(piece.rows) for piece in found.spilled)
         self._free(pieces)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from streamflow.kernels.arrays import Int64s
 from streamflow.kernels.hashing import hash_columns
+
+Places: TypeAlias = "npt.NDArray[np.uint32]"
 
 PARTS = 256
 """By the lowest bits of the hash; key groups, and so workers, are told apart by the highest."""
@@ -30,12 +34,18 @@ class Chunk:
         return Chunk(self.rows.take(pa.array(order)), offsets)
 
 
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """One of several that are sorted, where no part of one comes before a part of those before it."""
+    offsets = np.sum([chunk.offsets for chunk in chunks], axis=0)
+    return chunks[0] if len(chunks) == 1 else Chunk(pa.concat_batches([chunk.rows for chunk in chunks]), offsets)
+
+
 @dataclass(frozen=True, slots=True)
 class _Parted:
     """`order`: None where the rows are sorted by part."""
 
     rows: pa.RecordBatch
-    order: Int64s | None
+    order: Places | None
     offsets: Int64s
 
     @classmethod
@@ -80,9 +90,9 @@ def in_steps(chunks: Sequence[Chunk], keys: Sequence[int], size: int) -> Iterato
         yield [rows for rows in group if rows.num_rows]
 
 
-def _order(rows: pa.RecordBatch, keys: Sequence[int]) -> tuple[Int64s, Int64s]:
+def _order(rows: pa.RecordBatch, keys: Sequence[int]) -> tuple[Places, Int64s]:
     hashes = hash_columns([rows.column(key) for key in keys], rows.num_rows)
     parts = hashes.astype(np.uint8)
     offsets = np.zeros(PARTS + 1, np.int64)
     np.cumsum(np.bincount(parts, minlength=PARTS), out=offsets[1:])
-    return np.argsort(parts, kind="stable"), offsets
+    return np.argsort(parts, kind="stable").astype(np.uint32), offsets

@@ -148,7 +148,7 @@ def totals(log: ChunkLog) -> Counter[tuple[int, str | None]]:
 @pytest.fixture(autouse=True, scope="module")
 def small() -> Iterator[None]:
     """Everything that is made for many rows is done with few."""
-    with patch.multiple(chunk_log, _SORTED=4, _FILE=200, PART_ROWS=3, _PIECES=3):
+    with patch.multiple(chunk_log, _SORTED=4, _FILE=200, PART_ROWS=3, _SPILLS=3):
         yield
 
 
