@@ -45,6 +45,7 @@ class SpillFiles:
             raise Fatal(
                 f"state that does not fit in memory cannot be written to {self._folder}: {error}", remedy=remedy
             ) from error
+        pa.default_memory_pool().release_unused()  # what was written is to be memory of the system's again
         return number
 
     def get(self, number: int) -> pa.RecordBatch:

@@ -36,7 +36,7 @@ class Chunk:
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
     """One of several that are sorted, where no part of one comes before a part of those before it."""
-    offsets = np.sum([chunk.offsets for chunk in chunks], axis=0)
+    offsets = np.sum([chunk.offsets for chunk in chunks if chunk.offsets is not None], axis=0)
     return chunks[0] if len(chunks) == 1 else Chunk(pa.concat_batches([chunk.rows for chunk in chunks]), offsets)
 
 
