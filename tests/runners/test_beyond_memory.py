@@ -20,12 +20,19 @@ from streamflow.errors import DataError, Fatal, UserError
 from streamflow.testing import assert_rows
 
 KEYS = 20_000
-TABLE = pa.table(
-    {
-        "k": np.concatenate([np.random.default_rng(seed).permutation(KEYS) for seed in range(3)]),
-        "t": pa.array(np.arange(3 * KEYS)).cast(pa.timestamp("us", "UTC")),
-    }
-)
+
+
+def rows_of(rounds: int) -> pa.Table:
+    """Every key once a round, a microsecond after the one before it."""
+    return pa.table(
+        {
+            "k": np.concatenate([np.random.default_rng(seed).permutation(KEYS) for seed in range(rounds)]),
+            "t": pa.array(np.arange(rounds * KEYS)).cast(pa.timestamp("us", "UTC")),
+        }
+    )
+
+
+TABLE = rows_of(3)
 
 
 def flow(kind: str, table: pa.Table = TABLE, **options: Any) -> tuple[sf.Flow, memory.Sink]:
@@ -50,7 +57,8 @@ def flow(kind: str, table: pa.Table = TABLE, **options: Any) -> tuple[sf.Flow, m
 
 @pytest.mark.parametrize("kind", ["window", "slices", "session", "count", "dedup"])
 def test_results_do_not_depend_on_the_memory(kind: str, tmp_path: Path) -> None:
-    table = TABLE if kind != "slices" else TABLE.slice(0, 1000)
+    # rows of sessions wait, some ten thousand, before they are merged into state
+    table = {"slices": TABLE.slice(0, 1000), "session": rows_of(6)}.get(kind, TABLE)
     (plenty, expected), (scarce, found) = flow(kind, table), flow(kind, table)
     assert sf.run(plenty).spilled == 0
     assert sf.run(scarce, memory="5KB", spill_dir=tmp_path).spilled > 5_000
