@@ -274,7 +274,6 @@ def test_rows_of_one_time_come_as_they_stand_in_the_source(
     rows.flat_map(doubled).union(others.flat_map(doubled)).key_by("s").process(Before()).write("out", memory.Sink())
     read = splits(*(pa.Table.from_pylist(part, schema=SCHEMA) for part in parts))
     made = sf.testing.run(flow, {"rows": read, "others": read}, seed=seed, workers=workers, crashes=crashes)
-    in_order = [row for part in parts for row in part]
-    twice = [{**row, "x": row["x"] + more} for row in in_order for more in (100, 0)]
+    twice = [{"s": s, "f": None, "x": x + more, "t": t} for part in xs for s, t, x in part for more in (100, 0)]
     expected = naive.process(Before(), twice * 2, ["s"], time="t")
     assert_rows(made["out"], [record._asdict() for _, record in expected])
