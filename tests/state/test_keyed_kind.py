@@ -32,10 +32,9 @@ class Doubled(Counter):
         return super().on_row()
 
 
-def kind_of(function: type[Any]) -> type[Any]:
+def kind_of(function: Any) -> Any:
     cells: list[Any] = [value for base in function.__mro__ for value in vars(base).values() if hasattr(value, "holds")]
-    kind: type[Any] = kind_of_objects(function, tuple(cells), ())
-    return kind
+    return kind_of_objects(function, tuple(cells), ())
 
 
 def is_fast(function: type[Any]) -> bool:
@@ -99,7 +98,7 @@ class InFunction(Counter):
 
 class InProperty(Counter):
     @property
-    def emptied(self) -> Counter:
+    def emptied(self) -> InProperty:
         del self.count
         return self
 
@@ -109,7 +108,7 @@ class InProperty(Counter):
 
 class InLambda(Counter):
     def on_row(self) -> Count:
-        clear = lambda: self.__delattr__("count")  # noqa: E731
+        clear: Callable[[], None] = lambda: self.__delattr__("count")  # noqa: E731
         clear()
         clear()
         return {"count": self.count}
