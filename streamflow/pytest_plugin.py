@@ -1,5 +1,7 @@
 """The pytest plugin: a fixture `prove`, there wherever streamflow is installed.
 
+Every start of pytest imports it, so it stands outside of `streamflow.testing`, which imports much more.
+
 def test_results_do_not_depend_on_crashes(prove):
     prove(build, {"bids": rows}, seeds=50)
 """
