@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamflow.cli.script import build_flow
+from streamflow.cli.script import build_flow, script_option
 from streamflow.errors import Fatal, UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _FORMATS = {".txt": "text", ".mmd": "mermaid", ".mermaid": "mermaid", ".svg": "s
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("script", metavar="SCRIPT[:FUNCTION]", help="x.py, x.py:other or package.module:function")
+    script_option(parser)
     parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="number of workers (default: 1)")
     parser.add_argument(
         "--key-groups", type=_positive, metavar="N", help="parts in which keyed state moves (default: 128)"

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from streamflow.cli.script import flow_builder
+from streamflow.cli.script import flow_builder, script_option
 from streamflow.errors import UserError
 
 SUMMARY = "prove that a script's results do not depend on crashes, workers or timing"
@@ -34,7 +34,7 @@ exit codes:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("script", metavar="SCRIPT[:FUNCTION]", help="x.py, x.py:other or package.module:function")
+    script_option(parser)
     parser.add_argument("--seeds", metavar="N", type=int, default=100, help="how many trials (default: 100)")
     parser.add_argument("--workers", metavar="N", type=int, default=4, help="on at most so many (default: 4)")
     parser.add_argument("--crashes", metavar="N", type=int, default=3, help="at most so many a trial (default: 3)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from streamflow.cli.script import build_flow
+from streamflow.cli.script import build_flow, script_option
 
 SUMMARY = "run a script's flow in this process"
 DESCRIPTION = """\
@@ -28,7 +28,7 @@ exit codes:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("script", metavar="SCRIPT[:FUNCTION]", help="x.py, x.py:other or package.module:function")
+    script_option(parser)
     parser.add_argument("--checkpoint", metavar="DIR", help="keep checkpoints there, and go on from the latest")
     parser.add_argument("--every", metavar="TIME", default="10s", help="between checkpoints, as 30s (default: 10s)")
     parser.add_argument("--memory", metavar="SIZE", help="for state, as 2GB (default: half of the machine's)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ _OURS = f"{Path(__file__).parent.parent}/"
 
 class ScriptError(Exception):
     """The script raised while it was imported or built its flow. As text: the script's own traceback."""
+
+
+def script_option(parser: argparse.ArgumentParser) -> None:
+    """The argument of all commands that take a script."""
+    parser.add_argument("script", metavar="SCRIPT[:FUNCTION]", help="x.py, x.py:other or package.module:function")
 
 
 def build_flow(target: str, arguments: Sequence[str], prog: str) -> Flow:

@@ -80,35 +80,32 @@ def _listing(store: LocalStore, manifest: Manifest, *, files: bool) -> Iterator[
         yield f"step {step}"
         for address, parts in manifest.state.items():
             if _step_of(address) == step:
-                rows = sum(_rows(store, manifest, address))
+                rows = _rows(store, manifest, address).num_rows
                 size = sum(part.size for part in parts)
                 yield f"  {_container_of(address)}: {rows} rows, {size} bytes"
                 if files:
                     yield from (f"    {store.root / part.path}" for part in parts)
 
 
-def _rows(store: LocalStore, manifest: Manifest, address: str) -> Iterator[int]:
-    from streamflow.runners.checkpoints import read_state
-    from streamflow.state.files import decode
-
-    for part in manifest.state[address]:
-        yield decode(read_state(store, part)).rows.num_rows
-
-
-def _state_of(store: LocalStore, manifest: Manifest, step: str | None) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each container of a step, from all workers."""
+def _rows(store: LocalStore, manifest: Manifest, address: str) -> pa.Table:
+    """The rows of a container, from all workers."""
     import pyarrow as pa
 
     from streamflow.runners.checkpoints import read_state
     from streamflow.state.files import decode
 
+    return pa.Table.from_batches([decode(read_state(store, part)).rows for part in manifest.state[address]])
+
+
+def _state_of(store: LocalStore, manifest: Manifest, step: str | None) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each container of a step."""
     if step not in _steps(manifest):
         known = ", ".join(map(repr, _steps(manifest))) or "none"
         said = "--step is missing" if step is None else f"the checkpoint has no state of a step {step!r}"
         raise UserError(said, remedy=f"its steps with state are {known}")
-    for address, parts in manifest.state.items():
+    for address in manifest.state:
         if _step_of(address) == step:
-            yield address, pa.Table.from_batches([decode(read_state(store, part)).rows for part in parts])
+            yield address, _rows(store, manifest, address)
 
 
 def _where(pairs: Sequence[str]) -> dict[str, str]:

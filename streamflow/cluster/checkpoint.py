@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from streamflow.connect.source import Position
 from streamflow.engine.split_time import SplitTime
+from streamflow.state.container import Snapshot
+from streamflow.state.files import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,7 @@ class Checkpoint:
     splits: Mapping[str, Mapping[str, SplitState]]
     state: Mapping[str, tuple[bytes, ...]]
     final: bool = False
+
+    def snapshots(self) -> dict[str, list[Snapshot]]:
+        """The state, to be restored. Fatal where a file is damaged."""
+        return {address: [decode(data) for data in parts] for address, parts in self.state.items()}

@@ -37,8 +37,8 @@ from streamflow.kernels.hashing import groups_of_worker
 from streamflow.operators.events import Barrier, Event
 from streamflow.plan.physical import PhysicalGraph
 from streamflow.runners.functions import OpenFunctions
-from streamflow.runners.reading import OpenRead, discover, split_states
-from streamflow.state.files import decode, encode
+from streamflow.runners.reading import OpenRead, known_splits
+from streamflow.state.files import encode
 from streamflow.state.memory import Memory, SpillBuffers
 
 Place: TypeAlias = "tuple[int, int]"
@@ -102,7 +102,7 @@ class InlineJob:
     def _deploy(self, checkpoint: Checkpoint | None, wrap: Wrap | None, limit: int | None) -> None:
         workers = self._graph.workers
         assigned = [self._assignment(worker, checkpoint) for worker in range(workers)]
-        parts = {} if checkpoint is None else {a: [decode(d) for d in ds] for a, ds in checkpoint.state.items()}
+        parts = {} if checkpoint is None else checkpoint.snapshots()
         for worker in range(workers):
             splits = {read: {name: s.times for name, s in own.items()} for read, own in assigned[worker].items()}
             memory = None if limit is None else Memory(limit, SpillBuffers())
@@ -141,11 +141,8 @@ class InlineJob:
         found: dict[int, dict[str, SplitState]] = {}
         for read in self._graph.reads():
             node = self._graph.nodes[read]
-            known = {} if checkpoint is None else checkpoint.splits[node.step]
-            found_now = discover(self._graph, node)
-            names = [*found_now, *(name for name in known if name not in found_now)]
-            own = assign(names, self._graph.workers)[worker]
-            states = split_states(names, known)
+            states = known_splits(self._graph, node, {} if checkpoint is None else checkpoint.splits[node.step])
+            own = assign(list(states), self._graph.workers)[worker]
             found[read] = {name: states[name] for name in own}
         return found
 

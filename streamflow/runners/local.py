@@ -56,11 +56,11 @@ from streamflow.runners.checkpoints import CheckpointedJob, Checkpoints, base_of
 from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Snapshot, progress_for
-from streamflow.runners.reading import OpenRead, discover, split_states
+from streamflow.runners.reading import OpenRead, known_splits
 from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report
-from streamflow.state.files import decode, encode
+from streamflow.state.files import encode
 from streamflow.state.memory import Memory
 
 MAX_ROWS = 16_384
@@ -215,7 +215,11 @@ class _LocalJob:
             first=1 if stored is None else stored.first,
         )
         base = None if stored is None else stored.checkpoint()
-        splits = {read: _splits(graph, read, base) for read in graph.reads()}
+        known = {} if base is None else base.splits
+        splits = {
+            read: known_splits(graph, graph.nodes[read], known.get(graph.nodes[read].step, {}))
+            for read in graph.reads()
+        }
         self._task = Task(
             graph,
             0,
@@ -225,10 +229,7 @@ class _LocalJob:
         )
         if stored is not None and base is not None:
             self._commit_again(stored)
-            self._task.restore(
-                {address: [decode(data) for data in parts] for address, parts in base.state.items()},
-                range(graph.key_groups),
-            )
+            self._task.restore(base.snapshots(), range(graph.key_groups))
         self._open_sinks()
         for read, own in splits.items():
             self._reads.append(OpenRead(graph, graph.nodes[read], self._task, own))
@@ -404,7 +405,7 @@ class _LocalJob:
             state = {address: encode(part) for address, part in self._task.snapshot().items()}
             splits = {read.node.step: read.states() for read in self._reads}
         for sink in self._sinks.values():
-            self._at_sink(sink, _prepare, sink, barrier)
+            self._at_sink(sink.node, _prepare, sink, barrier)
         self._tell(Acknowledged(0, 0, barrier.checkpoint, state, splits))
 
     def _save(self, stored: CheckpointedJob, checkpoint: Checkpoint) -> None:
@@ -419,28 +420,25 @@ class _LocalJob:
             node = self._graph.nodes[node_id]
             if isinstance(work.sink, TransactionalSink):
                 prepared = unconfirmed.get(node.step, ())
-                try:
-                    committer = work.sink.committer(stored.job)
-                    committer.commit(prepared)
-                    committer.discard_unknown({str(one["id"]) for one in prepared}, before_attempt=stored.attempt)
-                except Exception as error:
-                    raise named(error, node) from error
+                self._at_sink(node, _publish, work.sink, stored.job, prepared)
+                keep = {str(one["id"]) for one in prepared}
+                self._at_sink(node, work.sink.committer(stored.job).discard_unknown, keep, stored.attempt)
 
     def _commit(self) -> None:
         """Phase two. A sink that fails here stops the job; those that were committed before it stay published."""
         for sink in self._sinks.values():
             if isinstance(sink.work.sink, TransactionalSink):
-                self._at_sink(sink, _publish, sink.work.sink, self._job, sink.prepared)
+                self._at_sink(sink.node, _publish, sink.work.sink, self._job, sink.prepared)
                 sink.prepared = []
         for read in self._reads:
             read.committed()
 
-    def _at_sink(self, sink: _OpenSink, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _at_sink(self, node: PhysicalNode, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """A call to the outside, whose errors name the sink's step and line."""
         try:
             call(*args, **kwargs)
         except Exception as error:
-            raise named(error, sink.node) from error
+            raise named(error, node) from error
 
     def _snapshot(self) -> Snapshot:
         """What progress shows."""
@@ -475,14 +473,6 @@ class _LocalJob:
                 errors.append(error)
         if errors and sys.exc_info()[0] is None:
             raise errors[0]
-
-
-def _splits(graph: PhysicalGraph, read: int, base: Checkpoint | None) -> dict[str, SplitState]:
-    """The splits of a read: those that are there now, and those that the checkpoint knows."""
-    node = graph.nodes[read]
-    known = {} if base is None else base.splits.get(node.step, {})
-    found = discover(graph, node)
-    return split_states([*found, *(name for name in known if name not in found)], known)
 
 
 def _publish(sink: TransactionalSink, job: str, prepared: Sequence[Committable]) -> None:

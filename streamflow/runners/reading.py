@@ -48,6 +48,12 @@ def discover(graph: PhysicalGraph, node: PhysicalNode) -> list[str]:
         raise named(error, node) from error
 
 
+def known_splits(graph: PhysicalGraph, node: PhysicalNode, known: Mapping[str, SplitState]) -> dict[str, SplitState]:
+    """The state of each split of a read: of those that are there now, and of those that a checkpoint knows."""
+    found = discover(graph, node)
+    return split_states([*found, *(name for name in known if name not in found)], known)
+
+
 def split_states(names: Iterable[str], known: Mapping[str, SplitState]) -> dict[str, SplitState]:
     """The state of each split: as it was known, or new. A new one gets the next number, which is then its own.
 
