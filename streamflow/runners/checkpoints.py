@@ -82,7 +82,7 @@ class CheckpointedJob:
         require_fence(store, f"probe/{new}")
         manifest = _manifest(self._log.claim(), self._log)
         self.attempt = self._log.attempt
-        self.base = manifest if manifest is not None and not manifest.completed else None
+        self.base = _to_go_on_from(manifest)
         self.job = new if self.base is None else self.base.job
         self.first = 1 if manifest is None else manifest.checkpoint + 1
         self._previous: Manifest | None = None
@@ -190,7 +190,12 @@ def base_of(checkpoints: Checkpoints, flow: str) -> Manifest | None:
             f"the checkpoints in {checkpoints.location} are of the flow {manifest.flow!r}, not of {flow!r}",
             remedy="give each job a folder of its own",
         )
-    return None if manifest is None or manifest.completed else manifest
+    return _to_go_on_from(manifest)
+
+
+def _to_go_on_from(manifest: Manifest | None) -> Manifest | None:
+    """None where the job is over: it has come to its end, and nothing that it prepared waits to be committed."""
+    return None if manifest is None or (manifest.completed and not manifest.committables) else manifest
 
 
 def check_place(base: Manifest, addresses: Collection[str], steps: Collection[str]) -> None:

@@ -152,6 +152,19 @@ def test_a_job_that_has_come_to_its_end_starts_anew(tmp_path: Path) -> None:
     check_output(tmp_path / "two")
 
 
+def test_a_job_that_died_before_its_last_commit_commits_when_it_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sf.Checkpoints(tmp_path / "checkpoints", every="1h")
+    with monkeypatch.context() as dying:
+        dying.setattr("streamflow.runners.local._publish", lambda *_: 1 / 0)
+        with pytest.raises(StepError, match="ZeroDivisionError"):
+            sf.run(build, out=str(tmp_path / "out"), checkpoint=store)
+    assert list((tmp_path / "out" / "rows").glob("*.parquet")) == []
+    assert sf.run(build, out=str(tmp_path / "out"), checkpoint=store).rows_in == 0
+    check_output(tmp_path / "out")
+
+
 def test_of_old_checkpoints_nothing_is_left(tmp_path: Path) -> None:
     sf.run(build, out=str(tmp_path / "out"), checkpoint=every_checkpoint(tmp_path / "checkpoints"))
     job = CheckpointedJob(LocalStore(tmp_path / "checkpoints"), "numbers", "n", 1)
