@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from streamflow.connect import (
     DataError,
-    FileCommitter,
     FileReader,
     Files,
+    FileSink,
+    FileSource,
     FileTarget,
-    FileWriter,
+    Gathering,
     Mode,
     Paths,
     Position,
     Roll,
     SchemaError,
-    SinkContext,
     UserError,
     canonical_schema,
     cast_if_it_fits,
@@ -50,7 +50,7 @@ _BATCH_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Source:
+class Source(FileSource):
     """Reads Arrow IPC files, a file after the other; which of the two formats a file has is seen by its first bytes.
 
     `path`: file, folder, glob, URI or a list of these. `schema`: columns and types to read as (a `pa.Schema`,
@@ -65,7 +65,6 @@ class Source:
     (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
-    _files: Files
     _schema: pa.Schema | None
     _columns: tuple[str, ...] | None
 
@@ -84,14 +83,6 @@ class Source:
         columns = "" if self._columns is None else f", columns={list(self._columns)}"
         return f"arrow.Source({', '.join(self._files.paths)}{columns})"
 
-    @property
-    def bounded(self) -> bool:
-        return self._files.follow is None
-
-    @property
-    def look_every(self) -> float | None:
-        return self._files.follow
-
     def schema(self) -> pa.Schema:
         whole = self._schema
         if whole is None:
@@ -99,9 +90,6 @@ class Source:
             with reading(name), _opened(self._files, name) as stream:
                 whole = canonical_schema(_reader(stream, None).schema)
         return whole if self._columns is None else pa.schema([whole.field(name) for name in self._columns])
-
-    def splits(self) -> list[str]:
-        return self._files.names()
 
     def project(self, columns: Sequence[str]) -> Source:
         return with_fields(self, _schema=self._schema or self.schema(), _columns=tuple(columns))
@@ -213,7 +201,7 @@ class _ArrowRows:
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Sink:
+class Sink(FileSink):
     """Writes Arrow IPC files into a folder; they appear when a checkpoint is complete, each whole.
 
     `format`: "file" (`.arrow`, can be read from any place) or "stream" (`.arrows`). `compression`: of the buffers,
@@ -223,7 +211,6 @@ class Sink:
     `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
 
-    _target: FileTarget
     _format: ArrowFormat
 
     def __init__(
@@ -242,16 +229,6 @@ class Sink:
 
     def __repr__(self) -> str:
         return f"arrow.Sink({self._target.path}, format={self._format.kind!r}, mode={self._target.mode!r})"
-
-    @property
-    def changelog(self) -> bool:
-        return False
-
-    def open(self, who: SinkContext) -> FileWriter:
-        return FileWriter(self._target, self._format, who)
-
-    def committer(self, job: str) -> FileCommitter:
-        return FileCommitter(self._target, self._format.suffix, job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,34 +260,16 @@ class ArrowFormat:
         return _Batches(new(stream, schema, options=options), schema, min(_BATCH_BYTES, roll_bytes or _BATCH_BYTES))
 
 
-class _Batches:
+class _Batches(Gathering):
     """Collects small batches into larger ones, which are read faster and compressed better."""
 
     def __init__(self, writer: pa.RecordBatchStreamWriter, schema: pa.Schema, batch_bytes: int) -> None:
+        super().__init__(schema, _BATCH_ROWS, batch_bytes, lambda rows: writer.write_table(rows.combine_chunks()))
         self._writer = writer
-        self._schema = schema
-        self._batch_bytes = batch_bytes
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._batches.append(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-        if self._rows >= _BATCH_ROWS or self._bytes >= self._batch_bytes:
-            self._write_batch()
-
-    def held(self) -> int:
-        return self._bytes
 
     def finish(self) -> None:
-        if self._batches:
-            self._write_batch()
+        self.put_rest()
         self._writer.close()
 
     def abandon(self) -> None:
         """A writer writes nothing when it is garbage."""
-
-    def _write_batch(self) -> None:
-        self._writer.write_table(pa.Table.from_batches(self._batches, self._schema).combine_chunks())
-        self._batches, self._rows, self._bytes = [], 0, 0

@@ -14,6 +14,7 @@ from streamflow.connect import (
     FileCommitter,
     FileReader,
     Files,
+    FileSource,
     FileTarget,
     FileWriter,
     Mode,
@@ -38,7 +39,7 @@ _SUFFIXES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Source:
+class Source(FileSource):
     """Reads CSV files; `.gz` and `.zst` files are decompressed.
 
     `path`: file, folder, glob, URI or a list of these. `schema`: the columns to read (a `pa.Schema`, dataclass,
@@ -54,7 +55,6 @@ class Source:
     (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
-    _files: Files
     _schema: pa.Schema
     _names: tuple[str, ...] | None
     _delimiter: str
@@ -89,19 +89,8 @@ class Source:
             f"delimiter={self._delimiter!r}, null_values={list(self._null_values)})"
         )
 
-    @property
-    def bounded(self) -> bool:
-        return self._files.follow is None
-
-    @property
-    def look_every(self) -> float | None:
-        return self._files.follow
-
     def schema(self) -> pa.Schema:
         return self._schema
-
-    def splits(self) -> list[str]:
-        return self._files.names()
 
     def project(self, columns: Sequence[str]) -> Source:
         return with_fields(self, _schema=pa.schema([self._schema.field(name) for name in columns]))

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from streamflow.connect import (
-    FileCommitter,
     FileReader,
     Files,
+    FileSink,
+    FileSource,
     FileTarget,
     FileWriter,
     Mode,
@@ -37,7 +38,7 @@ _SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Source:
+class Source(FileSource):
     """Reads files of JSON objects, one a line; blank lines are skipped, `.gz` and `.zst` files decompressed.
 
     `path`: file, folder, glob, URI or a list of these. `schema`: the fields to read (a `pa.Schema`, dataclass,
@@ -53,7 +54,6 @@ class Source:
     (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
-    _files: Files
     _schema: pa.Schema
 
     def __init__(
@@ -71,19 +71,8 @@ class Source:
     def __repr__(self) -> str:
         return f"jsonl.Source({', '.join(self._files.paths)}, columns={self._schema.names})"
 
-    @property
-    def bounded(self) -> bool:
-        return self._files.follow is None
-
-    @property
-    def look_every(self) -> float | None:
-        return self._files.follow
-
     def schema(self) -> pa.Schema:
         return self._schema
-
-    def splits(self) -> list[str]:
-        return self._files.names()
 
     def project(self, columns: Sequence[str]) -> Source:
         return with_fields(self, _schema=pa.schema([self._schema.field(name) for name in columns]))
@@ -93,7 +82,7 @@ class Source:
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Sink:
+class Sink(FileSink):
     """Writes files of JSON objects into a folder; they appear when a checkpoint is complete, each whole.
 
     `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
@@ -101,9 +90,6 @@ class Sink:
     are there.
     `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
-
-    _target: FileTarget
-    _format: LineFormat
 
     def __init__(
         self,
@@ -121,13 +107,6 @@ class Sink:
     def __repr__(self) -> str:
         return f"jsonl.Sink({self._target.path}, mode={self._target.mode!r})"
 
-    @property
-    def changelog(self) -> bool:
-        return False
-
     def open(self, who: SinkContext) -> FileWriter:
         JsonEncoder(self._target.file_schema(who.schema))
-        return FileWriter(self._target, self._format, who)
-
-    def committer(self, job: str) -> FileCommitter:
-        return FileCommitter(self._target, self._format.suffix, job)
+        return super().open(who)

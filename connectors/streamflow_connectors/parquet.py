@@ -13,17 +13,17 @@ import pyarrow as pa
 
 from streamflow.connect import (
     DataError,
-    FileCommitter,
     FileReader,
     Files,
+    FileSink,
+    FileSource,
     FileTarget,
-    FileWriter,
+    Gathering,
     Mode,
     Paths,
     Position,
     Roll,
     SchemaError,
-    SinkContext,
     UserError,
     canonical_schema,
     cast_array,
@@ -54,7 +54,7 @@ _SMALLEST_DECODE = 1024
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Source:
+class Source(FileSource):
     """Reads Parquet files, a file after the other, a row group after the other.
 
     `path`: file, folder, glob, URI or a list of these. `schema`: columns and types to read as (a `pa.Schema`,
@@ -69,7 +69,6 @@ class Source:
     (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
 
-    _files: Files
     _schema: pa.Schema | None
     _columns: tuple[str, ...] | None
     _filter_text: str
@@ -101,23 +100,12 @@ class Source:
             parts.append(f"filter={self._filter_text}")
         return f"parquet.Source({', '.join(parts)})"
 
-    @property
-    def bounded(self) -> bool:
-        return self._files.follow is None
-
-    @property
-    def look_every(self) -> float | None:
-        return self._files.follow
-
     def schema(self) -> pa.Schema:
         whole = self._schema
         if whole is None:
             with _opened(self._files, self._files.first()) as file:
                 whole = canonical_schema(file.schema_arrow)
         return whole if self._columns is None else pa.schema([whole.field(name) for name in self._columns])
-
-    def splits(self) -> list[str]:
-        return self._files.names()
 
     def project(self, columns: Sequence[str]) -> Source:
         return with_fields(self, _schema=self._schema or self.schema(), _columns=tuple(columns))
@@ -285,7 +273,7 @@ class _ParquetRows:
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Sink:
+class Sink(FileSink):
     """Writes Parquet files into a folder; they appear when a checkpoint is complete, each whole.
 
     `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
@@ -293,9 +281,6 @@ class Sink:
     ones are there.
     `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
-
-    _target: FileTarget
-    _format: ParquetFormat
 
     def __init__(
         self,
@@ -312,16 +297,6 @@ class Sink:
 
     def __repr__(self) -> str:
         return f"parquet.Sink({self._target.path}, mode={self._target.mode!r})"
-
-    @property
-    def changelog(self) -> bool:
-        return False
-
-    def open(self, who: SinkContext) -> FileWriter:
-        return FileWriter(self._target, self._format, who)
-
-    def committer(self, job: str) -> FileCommitter:
-        return FileCommitter(self._target, self._format.suffix, job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,35 +326,19 @@ class ParquetFormat:
         return _RowGroups(writer, schema, min(_GROUP_BYTES, roll_bytes or _GROUP_BYTES))
 
 
-class _RowGroups:
+class _RowGroups(Gathering):
     """Collects batches into row groups: large ones are read faster, and each has its statistics."""
 
     def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, group_bytes: int) -> None:
+        super().__init__(
+            schema, _GROUP_ROWS, group_bytes, lambda rows: writer.write_table(rows, row_group_size=rows.num_rows)
+        )
         self._writer = writer
-        self._schema = schema
-        self._group_bytes = group_bytes
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._batches.append(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-        if self._rows >= _GROUP_ROWS or self._bytes >= self._group_bytes:
-            self._write_group()
-
-    def held(self) -> int:
-        return self._bytes
 
     def finish(self) -> None:
-        if self._batches:
-            self._write_group()
+        self.put_rest()
         self._writer.close()
 
     def abandon(self) -> None:
         # Else the writer would try to end the file when it is garbage.
         self._writer.is_open = False
-
-    def _write_group(self) -> None:
-        self._writer.write_table(pa.Table.from_batches(self._batches, self._schema), row_group_size=self._rows)
-        self._batches, self._rows, self._bytes = [], 0, 0

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from streamflow.connect import (
-    FileCommitter,
     FileReader,
     Files,
+    FileSink,
+    FileSource,
     FileTarget,
     FileWriter,
     Mode,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Source:
+class Source(FileSource):
     """Reads lines of UTF-8, without their newlines (`\\n` or `\\r\\n`); `.gz` and `.zst` files are decompressed.
 
     `path`: file, folder, glob, URI or a list of these. A line that is not UTF-8 is an error that names file and line.
@@ -40,8 +41,6 @@ class Source:
     `follow`: how often to look for new files ("1s"), which are read as they appear, without end. They must appear whole
     (moved into the folder), stay, and in the order of time: rows that lie below the watermark by then are late.
     """
-
-    _files: Files
 
     def __init__(
         self, path: Paths, *, filesystem: pafs.FileSystem | None = None, follow: str | timedelta | None = None
@@ -51,26 +50,15 @@ class Source:
     def __repr__(self) -> str:
         return f"text.Source({', '.join(self._files.paths)})"
 
-    @property
-    def bounded(self) -> bool:
-        return self._files.follow is None
-
-    @property
-    def look_every(self) -> float | None:
-        return self._files.follow
-
     def schema(self) -> pa.Schema:
         return SCHEMA
-
-    def splits(self) -> list[str]:
-        return self._files.names()
 
     def open(self, splits: Mapping[str, Position | None]) -> FileReader:
         return line_reader(self._files, splits, SCHEMA, lambda *_: TextDecoder())
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Sink:
+class Sink(FileSink):
     """Writes the first string column of the rows as lines; files appear when a checkpoint is complete, each whole.
 
     `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
@@ -78,9 +66,6 @@ class Sink:
     are there.
     `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
-
-    _target: FileTarget
-    _format: LineFormat
 
     def __init__(
         self,
@@ -98,13 +83,6 @@ class Sink:
     def __repr__(self) -> str:
         return f"text.Sink({self._target.path}, mode={self._target.mode!r})"
 
-    @property
-    def changelog(self) -> bool:
-        return False
-
     def open(self, who: SinkContext) -> FileWriter:
         TextEncoder(self._target.file_schema(who.schema))
-        return FileWriter(self._target, self._format, who)
-
-    def committer(self, job: str) -> FileCommitter:
-        return FileCommitter(self._target, self._format.suffix, job)
+        return super().open(who)

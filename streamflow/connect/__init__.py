@@ -11,9 +11,19 @@ from streamflow.connect.canonical import (
     rows_without_columns,
 )
 from streamflow.connect.changelog import visible_batch, visible_schema
-from streamflow.connect.file_sink import Encoder, FileCommitter, FileFormat, FileTarget, FileWriter, Mode, Roll
-from streamflow.connect.files import FileReader, FileRows, Files, Paths, reading
+from streamflow.connect.file_sink import (
+    Encoder,
+    FileCommitter,
+    FileFormat,
+    FileSink,
+    FileTarget,
+    FileWriter,
+    Mode,
+    Roll,
+)
+from streamflow.connect.files import FileReader, FileRows, Files, FileSource, Paths, reading
 from streamflow.connect.frozen import set_fields, with_fields
+from streamflow.connect.gathering import Gathering
 from streamflow.connect.lines import LineDecoder, line_reader
 from streamflow.connect.partitions import folder_values, partition_value, partitioned
 from streamflow.connect.quoting import Quoting
@@ -64,10 +74,13 @@ __all__ = [
     "FileFormat",
     "FileReader",
     "FileRows",
+    "FileSink",
+    "FileSource",
     "FileTarget",
     "FileWriter",
     "Files",
     "FilterableSource",
+    "Gathering",
     "GrowingReader",
     "GrowingSource",
     "LineDecoder",

@@ -413,6 +413,24 @@ class FileCommitter:
         folder.remove_staging_if_empty(self.job)
 
 
+@dataclass(frozen=True, init=False, repr=False)
+class FileSink:
+    """What sinks of files have in common. A `TransactionalSink` of rows that only come."""
+
+    _target: FileTarget
+    _format: FileFormat
+
+    @property
+    def changelog(self) -> bool:
+        return False
+
+    def open(self, who: SinkContext) -> FileWriter:
+        return FileWriter(self._target, self._format, who)
+
+    def committer(self, job: str) -> FileCommitter:
+        return FileCommitter(self._target, self._format.suffix, job)
+
+
 def _short(job: str) -> str:
     """The part of a job's uuid that stands in file names."""
     return re.sub(r"[^A-Za-z0-9]", "", job)[:12] or "job"

@@ -237,6 +237,24 @@ def _damaged(name: str, error: Exception) -> Fatal:
     )
 
 
+@dataclass(frozen=True, init=False, repr=False)
+class FileSource:
+    """What all sources of files have in common: their splits are the files."""
+
+    _files: Files
+
+    @property
+    def bounded(self) -> bool:
+        return self._files.follow is None
+
+    @property
+    def look_every(self) -> float | None:
+        return self._files.follow
+
+    def splits(self) -> list[str]:
+        return self._files.names()
+
+
 class FileRows(Protocol):
     """One open file: its rows from a position on."""
 
