@@ -134,10 +134,13 @@ class SessionAggregate:
         starts = np.concatenate([raw_values(due.column(place)), times])
         ends = np.concatenate([raw_values(due.column(place + 1)), row_ends(times, self._gap)])
         found = merge_intervals(group(both, len(starts)), starts, ends)
-        extended = found.ends[found.ids[:count]] > time
+        until = found.ends[found.ids[:count]]
+        extended = until > time
         if not extended.any():
             return due
-        self._open.append(due.filter(pa.array(extended)))
+        stay = due.filter(pa.array(extended))
+        ends = pa.array(until[extended])  # of the sessions as they will be: with their own they would be due at once
+        self._open.append(stay.set_column(place + 1, due.schema.field(place + 1), ends))
         return due.filter(pa.array(~extended))
 
     def _fire(self, sessions: pa.RecordBatch) -> Iterator[Output]:

@@ -267,6 +267,7 @@ def test_rows_that_wait_extend_a_session_that_would_end_and_open_another_after_i
         ("b", 1, 100, 110, 1, 2, 2, 109),
         ("c", 1, 100, 110, 1, 4, 4, 109),
     ]
+    assert sessions.due == 119
     assert sorted(results(list(sessions.on_watermark(Watermark(120))))) == [
         ("a", 1, 100, 119, 2, 9, 8, 118),
         ("b", 1, 110, 120, 1, 16, 16, 119),

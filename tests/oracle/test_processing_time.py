@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from streamflow_connectors import memory
 
@@ -86,6 +86,7 @@ def test_windows_hold_the_rows_that_come_while_the_clock_is_in_them(
 
 @settings(max_examples=40)
 @given(events=EVENTS, seed=st.integers(0, 99), workers=st.integers(1, 3))
+@example(events=[("a", 1), 5, ("b", 1), 5, ("b", 2), 40], seed=0, workers=1)  # b goes on though it was due
 def test_sessions_end_when_the_clock_has_gone_on_without_a_row(events: list[Event], seed: int, workers: int) -> None:
     window = sf.session("10us", time="processing")
     out = sf.testing.run(flow(window), {"rows": given_rows(events)}, seed=seed, workers=workers)["out"]
