@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from streamflow.cluster.checkpoint import Checkpoint, SplitState
+from streamflow.cluster.checkpoint import Checkpoint
+from streamflow.engine.split_state import SplitState
 from streamflow.operators.events import Barrier
 
 

@@ -6,21 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamflow.cluster.checkpoint import SplitState
 from streamflow.connect.sink import Committable
+from streamflow.engine.split_state import SplitState
 from streamflow.engine.split_time import SplitTime
 from streamflow.errors import Fatal
+from streamflow.state.store import StateFile
 
 MANIFEST_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class StateFile:
-    """A snapshot file (`state.files`) in the store. Equal bytes have equal sizes and checksums."""
-
-    path: str
-    size: int
-    checksum: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

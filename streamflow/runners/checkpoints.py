@@ -15,12 +15,12 @@ from typing import Any
 
 from streamflow.cluster.checkpoint import Checkpoint
 from streamflow.cluster.job_log import JobLog
-from streamflow.cluster.manifest import Manifest, StateFile, from_json, to_json
+from streamflow.cluster.manifest import Manifest, from_json, to_json
 from streamflow.connect.sink import Committable
 from streamflow.connect.units import parse_duration
 from streamflow.errors import Fatal, UserError
 from streamflow.state.local_store import LocalStore
-from streamflow.state.store import CheckpointStore, NotFound, require_fence
+from streamflow.state.store import CheckpointStore, NotFound, StateFile, require_fence
 
 
 @dataclass(frozen=True, slots=True, init=False)

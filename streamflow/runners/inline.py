@@ -14,7 +14,7 @@ from typing import TypeAlias, assert_never
 
 import pyarrow as pa
 
-from streamflow.cluster.checkpoint import Checkpoint, SplitState
+from streamflow.cluster.checkpoint import Checkpoint
 from streamflow.cluster.coordinator import (
     Acknowledged,
     CheckpointDue,
@@ -30,14 +30,15 @@ from streamflow.cluster.coordinator import (
 from streamflow.engine.chain import PAUSE_AFTER, Wrap
 from streamflow.engine.clock import ManualClock
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
+from streamflow.engine.functions import OpenFunctions
 from streamflow.engine.outputs import Aligned, Channel, Finished, Send, TaskOutput, Write
+from streamflow.engine.reading import OpenRead, known_splits
+from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
 from streamflow.errors import EngineError
 from streamflow.kernels.hashing import groups_of_worker
 from streamflow.operators.events import Barrier, Event
 from streamflow.plan.physical import PhysicalGraph
-from streamflow.runners.functions import OpenFunctions
-from streamflow.runners.reading import OpenRead, known_splits
 from streamflow.state.files import encode
 from streamflow.state.memory import Memory, SpillBuffers
 

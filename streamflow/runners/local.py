@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 
 import pyarrow as pa
 
-from streamflow.cluster.checkpoint import Checkpoint, SplitState
+from streamflow.cluster.checkpoint import Checkpoint
 from streamflow.cluster.coordinator import (
     Acknowledged,
     CheckpointDue,
@@ -41,8 +41,11 @@ from streamflow.connect.sink import (
 from streamflow.connect.units import parse_size
 from streamflow.engine.clock import SystemClock
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
+from streamflow.engine.functions import OpenFunctions
 from streamflow.engine.naming import named
 from streamflow.engine.outputs import Aligned, Finished, Send, TaskOutput, Write
+from streamflow.engine.reading import OpenRead, known_splits
+from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
 from streamflow.errors import EngineError, UserError
 from streamflow.flow.calls import later_keyword
@@ -53,10 +56,8 @@ from streamflow.plan.physical import DEFAULT_KEY_GROUPS, Deliver, PhysicalGraph,
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
 from streamflow.runners.checkpoints import CheckpointedJob, Checkpoints, base_of, check_place, open_job
-from streamflow.runners.functions import OpenFunctions
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.progress import Snapshot, progress_for
-from streamflow.runners.reading import OpenRead, known_splits
 from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report

@@ -7,11 +7,21 @@ dot. What a method answered with success is durable: it outlives the machine's c
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Protocol
 
 from streamflow.errors import ConnectorError, Fatal
 
 _PATH = re.compile(r"[A-Za-z0-9_\-=][A-Za-z0-9_.\-=]*(/[A-Za-z0-9_\-=][A-Za-z0-9_.\-=]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """A snapshot (`state.files`) that stands in a store. Equal bytes have equal sizes and checksums."""
+
+    path: str
+    size: int
+    checksum: int
 
 
 class NotFound(Fatal):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from streamflow.cluster.checkpoint import SplitState
 from streamflow.cluster.coordinator import (
     Acknowledged,
     CheckpointDue,
@@ -15,6 +14,7 @@ from streamflow.cluster.coordinator import (
     Trigger,
     assign,
 )
+from streamflow.engine.split_state import SplitState
 from streamflow.operators.events import Barrier
 
 

@@ -15,13 +15,13 @@ import streamflow as sf
 from streamflow import col
 from streamflow.connect import PollResult, Position, Wait
 from streamflow.engine.outputs import Aligned
+from streamflow.engine.reading import OpenRead, discover, split_states
 from streamflow.engine.task import Task
 from streamflow.errors import UserError
 from streamflow.operators.events import Barrier
 from streamflow.plan.explain import explain
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
-from streamflow.runners.reading import OpenRead, discover, split_states
 from streamflow.testing import advance, assert_rows, splits
 
 SECOND = 1_000_000

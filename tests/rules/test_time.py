@@ -17,6 +17,7 @@ import streamflow as sf
 from streamflow import col
 from streamflow.connect import Ended, PollResult, Position, SinkContext, Wait
 from streamflow.engine.outputs import Write
+from streamflow.engine.reading import discover
 from streamflow.engine.task import Task
 from streamflow.errors import DataError, EngineError, UserError
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
@@ -25,7 +26,6 @@ from streamflow.plan.physical import PhysicalGraph, PhysicalNode, Run
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
 from streamflow.runners.inline import InlineJob
-from streamflow.runners.reading import discover
 from streamflow.state.files import decode
 from streamflow.testing import advance, splits, watermark
 from streamflow.testing.checks import Checked

@@ -8,7 +8,6 @@ from typing import cast
 
 import pyarrow as pa
 
-from streamflow.cluster.checkpoint import SplitState
 from streamflow.connect.canonical import cast_batch
 from streamflow.connect.source import (
     BadRecord,
@@ -24,6 +23,7 @@ from streamflow.connect.source import (
 )
 from streamflow.engine.naming import named
 from streamflow.engine.outputs import TaskOutput
+from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
 from streamflow.errors import DataError
 from streamflow.operators.dead_letters import Rejected

@@ -7,15 +7,15 @@ import pytest
 from streamflow_connectors import memory, parquet
 
 import streamflow as sf
-from streamflow.cluster.checkpoint import SplitState
 from streamflow.engine.outputs import Send
+from streamflow.engine.reading import OpenRead
+from streamflow.engine.split_state import SplitState
 from streamflow.engine.split_time import SplitTime
 from streamflow.engine.task import Task
 from streamflow.errors import Fatal
 from streamflow.operators.events import MAX_TIME, Watermark
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
-from streamflow.runners.reading import OpenRead
 
 
 def test_a_file_that_cannot_be_asked_for_its_first_time_is_an_error_of_its_read(tmp_path: Path) -> None:
