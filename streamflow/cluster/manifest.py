@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamflow.connect.sink import Committable
-from streamflow.engine.split_state import SplitState
-from streamflow.engine.split_time import SplitTime
+from streamflow.engine.parts import (
+    Committables,
+    Files,
+    Splits,
+    committables_from_json,
+    committables_to_json,
+    files_from_json,
+    files_to_json,
+    splits_from_json,
+    splits_to_json,
+)
 from streamflow.errors import Fatal
-from streamflow.state.store import StateFile
 
 MANIFEST_VERSION = 1
 
@@ -28,9 +35,9 @@ class Manifest:
     checkpoint: int
     key_groups: int
     completed: bool
-    splits: Mapping[str, Mapping[str, SplitState]]
-    state: Mapping[str, Sequence[StateFile]]
-    committables: Mapping[str, Sequence[Committable]] = field(default_factory=dict)
+    splits: Splits
+    state: Files
+    committables: Committables = field(default_factory=dict)
 
     def paths(self) -> set[str]:
         """The files that it names."""
@@ -51,15 +58,9 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         "checkpoint": manifest.checkpoint,
         "key_groups": manifest.key_groups,
         "completed": manifest.completed,
-        "splits": {
-            read: {name: _split_to_json(state) for name, state in splits.items()}
-            for read, splits in manifest.splits.items()
-        },
-        "state": {
-            address: [[file.path, file.size, file.checksum] for file in files]
-            for address, files in manifest.state.items()
-        },
-        "committables": {step: [dict(one) for one in parts] for step, parts in manifest.committables.items()},
+        "splits": splits_to_json(manifest.splits),
+        "state": files_to_json(manifest.state),
+        "committables": committables_to_json(manifest.committables),
     }
 
 
@@ -78,35 +79,9 @@ def from_json(found: Mapping[str, Any]) -> Manifest:
             checkpoint=int(found["checkpoint"]),
             key_groups=int(found["key_groups"]),
             completed=bool(found["completed"]),
-            splits={
-                read: {name: _split_from_json(state) for name, state in splits.items()}
-                for read, splits in found["splits"].items()
-            },
-            state={
-                address: [StateFile(str(path), int(size), int(checksum)) for path, size, checksum in files]
-                for address, files in found["state"].items()
-            },
-            committables={step: list(map(dict, parts)) for step, parts in found["committables"].items()},
+            splits=splits_from_json(found["splits"]),
+            state=files_from_json(found["state"]),
+            committables=committables_from_json(found["committables"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Fatal(f"the checkpoint's manifest is damaged: {error!r}") from error
-
-
-def _split_to_json(state: SplitState) -> dict[str, Any]:
-    return {
-        "position": state.position,
-        "times": {step: [time.greatest, time.watermark, time.state] for step, time in state.times.items()},
-        "ended": state.ended,
-        "number": state.number,
-        "rows": state.rows,
-    }
-
-
-def _split_from_json(found: Mapping[str, Any]) -> SplitState:
-    return SplitState(
-        position=found["position"],
-        times={step: SplitTime(int(of[0]), int(of[1]), of[2]) for step, of in found["times"].items()},
-        ended=bool(found["ended"]),
-        number=int(found["number"]),
-        rows=int(found["rows"]),
-    )
