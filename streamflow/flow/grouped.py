@@ -20,7 +20,6 @@ from streamflow.plan.logical.contract import TIME
 from streamflow.plan.logical.nodes import Aggregate, Dedup, Hold, Named, Process, SortKey, Top
 from streamflow.plan.logical.order import order_parts, require_order
 from streamflow.plan.logical.windows import (
-    After,
     Assigned,
     Assigner,
     Calendar,
@@ -306,12 +305,6 @@ def _firing(window: Window, allowed_lateness: Duration | None, trigger: Trigger 
         return checked.firing(0, 0, None)
     if isinstance(window, Global):
         return checked.firing(0, 0, trigger)
-    own = window.window if isinstance(window, ProcessingTime) else window
-    if isinstance(own, Session) and trigger is not None and After in map(type, (trigger.early, trigger.late)):
-        raise UserError(
-            "a trigger by processing time of sessions is not in this version",
-            remedy="let it fire by a number of rows: sf.trigger(early=100)",
-        )
     if isinstance(window, ProcessingTime):
         return checked.firing(0, 0, trigger)
     allowed = 0 if allowed_lateness is None else not_negative("allowed_lateness", allowed_lateness)

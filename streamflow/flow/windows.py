@@ -138,7 +138,7 @@ def trigger(*, early: int | Duration | None = None, late: int | Duration = 1, ac
 
     A duration in place of a number of rows, `early="1m"`, is processing time, from the first row that came since the
     window last fired for the key: so nothing is sent where nothing came, and no row waits for longer. A row that comes
-    at that very microsecond waits for the next time.
+    at that very microsecond waits for the next time. Of a session that had ended and goes on it is `early` that counts.
 
     `accumulate=True`: each result replaces the one before, so that the results are a changelog; rows that are processed
     together, a batch at most, count as one firing. `accumulate=False`: each result is of the rows since the last one,

@@ -34,8 +34,6 @@ from streamflow.operators.preaggregate import pick_key
 from streamflow.state.columns import Slots
 from streamflow.state.window_table import WindowTable
 
-NEVER = 1 << 62
-"""More rows than there are."""
 PENDING, SENT, DUE = "~pending", "~sent", "~due"
 
 

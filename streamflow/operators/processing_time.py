@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.operators.base import Operator, Output, TimedOperator
 from streamflow.operators.events import MAX_TIME, TIME, TIME_TYPE, Batch, Watermark
 from streamflow.operators.firing import times_of
@@ -56,6 +57,7 @@ class ByProcessingTime:
     def __init__(self, windows: Windows, schema: pa.Schema) -> None:
         """`windows`: over rows of `stamped_schema(schema)`."""
         self._windows = windows
+        self.of_rows: tuple[AggregateSpec, ...] = getattr(windows, "of_rows", ())
         self._panes = windows if isinstance(windows, TimedOperator) else None
         self._clock = Progress()
         self._stamped = stamped_schema(schema)

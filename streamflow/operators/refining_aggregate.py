@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -11,15 +11,14 @@ from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.windows import EndlessSlices, FinalBound, Slices, dropped_before, pairs
 from streamflow.operators.base import Output
-from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
+from streamflow.operators.events import MAX_TIME, TIME, Batch
 from streamflow.operators.firing import calendar_state
-from streamflow.operators.panes import NEVER, PENDING, AccumulatingPanes, DiscardingPanes, Pairs, Panes
-from streamflow.operators.preaggregate import COALESCED, Coalescer
+from streamflow.operators.panes import PENDING, AccumulatingPanes, DiscardingPanes, Pairs, Panes
+from streamflow.operators.refining import Refining
 from streamflow.state.container import Container
-from streamflow.state.progress import Progress
 
 
-class RefiningAggregate:
+class RefiningAggregate(Refining):
     """Rows in; keys, `window_start`, `window_end`, aggregates and `_time` = `window_end` - 1 us out.
 
     A window fires for a key with every `early` rows before its end (None: not at all), when the watermark reaches its
@@ -34,8 +33,6 @@ class RefiningAggregate:
     State: per window and key the partial aggregates and what was sent of them, and the watermark per key group.
     """
 
-    _clocked = False
-
     def __init__(
         self,
         keys: tuple[str, ...],
@@ -48,56 +45,23 @@ class RefiningAggregate:
         late: int,
         accumulate: bool,
     ) -> None:
-        self.lateness = lateness
+        super().__init__(lateness=lateness, early=early, late=late)
         self.of_rows = aggregates
         self._window = window
-        self._early = early
-        self._limits = np.array([NEVER if early is None else early, late])
         self._values = list(dict.fromkeys(name for spec in aggregates for name in spec.columns))
         position = [] if isinstance(window, EndlessSlices) else [_position(window)]
         used = [*keys, *self._values, *position] or schema.names[:1]
         self._indices = [schema.get_field_index(name) for name in used]
         self._key_count = len(keys)
-        self._held = Coalescer()
-        self._progress = Progress()
-        self._due: int | None = None
-        """The earliest time at which a window fires or is dropped; None: to be found out."""
         key_fields = pa.schema([schema.field(key) for key in keys])
         make = AccumulatingPanes if accumulate else DiscardingPanes
         self._panes: Panes = make(key_fields, window, aggregates, clocked=self._clocked)
         self.output_schema = self._panes.output_schema
 
-    @property
-    def late(self) -> int:
-        return self._progress.late
-
-    @property
-    def due(self) -> int:
-        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
-        return MIN_TIME if self._due is None else self._due
-
-    def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
         columns = [batch.column(index) for index in self._indices]
         first = self._window.windows_of(self._window.slice_of(self._lowest(columns))).start
-        end = self._window.window_bounds(first)[1]
-        if self._due is not None:
-            self._due = min(self._due, end)
-        self._held.add(columns)
-        late = end <= self._progress.watermark or not self._progress.settled
-        if late or self._early is not None or self._clocked or self._held.rows >= COALESCED:
-            yield from self.flush()
-
-    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
-        if watermark.time > self._progress.watermark:
-            if self._due is None or watermark.time >= self._due:
-                yield from self.flush()
-                yield from self._fire(watermark.time)
-            self._progress.advance(watermark.time)
-        yield watermark
-
-    def flush(self) -> Iterator[Output]:
-        if self._held.rows:
-            yield from self._absorb(self._held.drain())
+        return self._hold(columns, self._window.window_bounds(first)[1])
 
     def state(self) -> Mapping[str, Container]:
         return {"windows": self._panes.table, "progress": self._progress, **calendar_state(self._window)}
@@ -135,8 +99,8 @@ class RefiningAggregate:
         """When by processing time panes of windows that are over (1) or not (0) are sent."""
         return None
 
-    def _fire(self, time: int) -> Iterator[Output]:
-        """Send what is left of the windows that end by now, or are dropped now; drop these."""
+    def _pass(self, time: int) -> Iterator[Output]:
+        """Also drop what is dropped now."""
         table = self._panes.table
         closed, dropped = self._window.closed(time), self._window.closed(_dropped(time, self.lateness))
         fired = self._window.closed(self._progress.watermark)

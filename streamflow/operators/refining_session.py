@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,20 +28,18 @@ from streamflow.operators.events import (
     UPDATE_AFTER,
     UPDATE_BEFORE,
     Batch,
-    Watermark,
 )
 from streamflow.operators.firing import WINDOW_FIELDS, all_finished, before_watermark, merged, partials, times_of
-from streamflow.operators.panes import NEVER
-from streamflow.operators.preaggregate import COALESCED, pick_key
+from streamflow.operators.preaggregate import pick_key
+from streamflow.operators.refining import Refining
 from streamflow.state.container import Container
 from streamflow.state.open_sessions import OpenSessions
-from streamflow.state.progress import Progress
 
-_BOUNDS = (pa.field("~start", pa.int64()), pa.field("~end", pa.int64()), pa.field("~due", pa.int64()))
-_FIRING = (pa.field("~stale", pa.int64()), pa.field("~pending", pa.int64()), pa.field("~sent", pa.bool_()))
+DUE = "~due"
+_BOUNDS = (pa.field("~start", pa.int64()), pa.field("~end", pa.int64()), pa.field(DUE, pa.int64()))
 
 
-class RefiningSessions:
+class RefiningSessions(Refining):
     """Rows in; keys, `window_start`, `window_end`, aggregates and `_time` = `window_end` - 1 us out.
 
     A session fires with every `early` rows before its end (None: not at all), when the watermark reaches its end, and
@@ -58,6 +57,15 @@ class RefiningSessions:
     watermark per key group.
     """
 
+    _firing: ClassVar[Sequence[pa.Field]] = (
+        pa.field("~stale", pa.int64()),
+        pa.field("~pending", pa.int64()),
+        pa.field("~sent", pa.bool_()),
+    )
+    """What is kept of a session that decides when it fires."""
+    _ends: ClassVar[Sequence[str]] = (DUE,)
+    """By what sessions are found that are due."""
+
     def __init__(
         self,
         keys: tuple[str, ...],
@@ -70,85 +78,45 @@ class RefiningSessions:
         late: int,
         accumulate: bool,
     ) -> None:
-        self.lateness = lateness
+        super().__init__(lateness=lateness, early=early, late=late)
         self._gap = gap
-        self._early = early
-        self._limits = np.array([NEVER if early is None else early, late])
         self._accumulate = accumulate
         self._aggregates = self.of_rows = aggregates
         columns = dict.fromkeys([*keys, *(name for spec in aggregates for name in spec.columns)])
         self._needed = [schema.get_field_index(name) for name in (*columns, TIME)]
         self._place = {name: place for place, name in enumerate(columns)}
         self._key_count = len(keys)
-        self._raw: list[Batch] = []
-        self._raw_rows = 0
         fields = [schema.field(key) for key in keys]
         parts = [field for spec in aggregates for field in partial_fields(spec)]
         results = [pa.field(spec.name, result_of(spec)) for spec in aggregates]
-        due = len(keys) + 2
-        self._open = OpenSessions(pa.schema([*fields, *_BOUNDS, *_FIRING, *parts]), range(len(keys)), end=due)
-        self._sent = OpenSessions(pa.schema([*fields, *_BOUNDS, *results]), range(len(keys)), end=due)
-        self._progress = Progress()
-        self._due: int | None = None
-        """The earliest time at which a session fires or is dropped; None: to be found out."""
+        self._open = _sessions([*fields, *_BOUNDS, *self._firing, *parts], len(keys), self._ends)
+        self._sent = _sessions([*fields, *_BOUNDS, *results], len(keys), [DUE])
         hidden = [pa.field(TIME, TIME_TYPE), *([pa.field(CHANGE, CHANGE_TYPE)] if accumulate else [])]
         self.output_schema = pa.schema([*fields, *WINDOW_FIELDS, *results, *hidden])
 
-    @property
-    def late(self) -> int:
-        return self._progress.late
-
-    @property
-    def due(self) -> int:
-        """No watermark below has a window fire; `MIN_TIME` where it is not known."""
-        return MIN_TIME if self._due is None else self._due
-
-    def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
-        rows = batch.select(self._needed)
-        ends = row_ends(raw_values(rows.column(-1)), self._gap)
-        kept = before_watermark(self._drop_times(ends), self._keys(rows), self._progress)
+    def on_batch(self, port: int, batch: Batch) -> Iterable[Output]:
+        columns = [batch.column(place) for place in self._needed]
+        ends = row_ends(raw_values(columns[-1]), self._gap)
+        kept = before_watermark(self._drop_times(ends), columns[: self._key_count], self._progress)
         if kept is not None:
-            rows, ends = rows.take(pa.array(kept)), ends[kept]
-        if not rows.num_rows:
-            return
-        self._raw.append(rows)
-        self._raw_rows += rows.num_rows
-        first = int(ends.min())
-        if self._due is not None:
-            self._due = min(self._due, first)
-        late = first <= self._progress.watermark or not self._progress.settled
-        if late or self._early is not None or self._raw_rows >= COALESCED:
-            yield from self.flush()
-
-    def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
-        if watermark.time > self._progress.watermark:
-            if self._due is None or watermark.time >= self._due:
-                yield from self.flush()
-                yield from self._pass(watermark.time)
-            self._progress.advance(watermark.time)
-        yield watermark
-
-    def flush(self) -> Iterator[Output]:
-        """Merge the raw rows into the open sessions, and fire those that have so many rows by now."""
-        if not self._raw:
-            return
-        fresh = self._raw_sessions()
-        touched = self._open.take_touched(self._keys(fresh), fresh.num_rows, MIN_TIME)
-        sessions = self._merged(pa.concat_batches([touched, fresh])) if touched.num_rows else fresh
-        watermarks = self._progress.of_rows(self._keys(sessions), sessions.num_rows)
-        ended = self._values(sessions, "~end") <= watermarks
-        full = self._values(sessions, "~pending") >= self._limits[ended.astype(np.int64)]
-        yield from self._fire_and_keep(sessions, full, watermarks)
+            columns, ends = [column.take(pa.array(kept)) for column in columns], ends[kept]
+        return self._hold(columns, int(ends.min())) if len(ends) else ()
 
     def state(self) -> Mapping[str, Container]:
         own: dict[str, Container] = {"sessions": self._open, "progress": self._progress}
         return {**own, "sent": self._sent} if self._accumulate else own
 
+    def _absorb(self, columns: list[pa.Array]) -> Iterator[Output]:
+        fresh = self._raw_sessions(columns)
+        touched = self._open.take_touched(self._keys(fresh), fresh.num_rows, MIN_TIME)
+        sessions = self._merged(pa.concat_batches([touched, fresh])) if touched.num_rows else fresh
+        watermarks = self._progress.of_rows(self._keys(sessions), sessions.num_rows)
+        over = (self._values(sessions, "~end") <= watermarks).astype(np.int64)
+        yield from self._fire_and_keep(sessions, self._values(sessions, "~pending") >= self._limits[over], watermarks)
+
     def _pass(self, time: int) -> Iterator[Output]:
-        """The watermark rises to `time`: fire the sessions that end by now, send what is left of those that are dropped
-        now, and take back what could not be taken back later.
-        """
-        for sessions in _due(self._open, time):
+        """Also take back what could not be taken back later."""
+        for sessions in taken_due(self._open, time):
             ends, stale, pending = (self._values(sessions, name) for name in ("~end", "~stale", "~pending"))
             before = self._progress.of_rows(self._keys(sessions), sessions.num_rows)
             dropped = self._drop_times(ends) <= time
@@ -156,13 +124,12 @@ class RefiningSessions:
             ending = dropped | ((ends > before) & (ends <= time))
             firing = last_chance | (ending & ((pending > 0) | (stale < MAX_TIME)))
             yield from self._fire_and_keep(sessions, firing, np.maximum(before, time))
-        for _ in _due(self._sent, time):
+        for _ in taken_due(self._sent, time):
             pass  # what stands of sessions that are dropped is final
         self._due = self._open.earliest()
 
     def _fire_and_keep(self, sessions: pa.RecordBatch, firing: Bools, watermarks: Int64s) -> Iterator[Output]:
-        """Keep the sessions that are not over for good, those that fired as such."""
-        fired = sessions
+        """Send what these sessions are now, and keep those that are not over for good."""
         if firing.any():
             chosen = np.flatnonzero(firing)
             chosen = chosen[np.argsort(self._values(sessions, "~end")[chosen], kind="stable")]
@@ -176,10 +143,13 @@ class RefiningSessions:
             rest = np.flatnonzero(~firing)
             sessions = pa.concat_batches([self._after_firing(fired, wrong), sessions.take(pa.array(rest))])
             watermarks = np.concatenate([watermarks[chosen], watermarks[rest]])
+        self._keep(sessions, watermarks)
+
+    def _keep(self, sessions: pa.RecordBatch, watermarks: Int64s) -> None:
         ends = self._values(sessions, "~end")
         drops = self._drop_times(ends)
         due = np.minimum(np.where(ends > watermarks, ends, drops), self._values(sessions, "~stale"))
-        sessions = _with(sessions, "~due", pa.array(due))
+        sessions = with_values(sessions, DUE, due)
         kept = drops > watermarks
         if not kept.all():
             sessions, due = sessions.filter(pa.array(kept)), due[kept]
@@ -189,10 +159,10 @@ class RefiningSessions:
 
     def _after_firing(self, fired: pa.RecordBatch, wrong: Bools) -> pa.RecordBatch:
         count = fired.num_rows
-        fired = _with(fired, "~pending", pa.array(np.zeros(count, np.int64)))
+        fired = with_values(fired, "~pending", np.zeros(count, np.int64))
         if self._accumulate:
-            fired = _with(fired, "~stale", pa.array(np.full(count, MAX_TIME)))
-            return _with(fired, "~sent", pa.array(~wrong))
+            fired = with_values(fired, "~stale", np.full(count, MAX_TIME))
+            return with_values(fired, "~sent", ~wrong)
         empty = [pa.nulls(count, field.type) for field in self._part_fields()]
         columns = [*fired.columns[: fired.num_columns - len(empty)], *empty]
         return pa.RecordBatch.from_arrays(columns, schema=fired.schema)
@@ -265,34 +235,40 @@ class RefiningSessions:
 
     # -- sessions
 
-    def _raw_sessions(self) -> pa.RecordBatch:
-        """The sessions of the raw rows among themselves; no raw rows are left."""
-        rows = self._raw[0] if len(self._raw) == 1 else pa.concat_batches(self._raw)
-        self._raw, self._raw_rows = [], 0
-        found = merge_rows(group(self._keys(rows), rows.num_rows), raw_values(rows.column(-1)), self._gap)
+    def _raw_sessions(self, columns: list[pa.Array]) -> pa.RecordBatch:
+        """The sessions of raw rows among themselves."""
+        keys, times = columns[: self._key_count], raw_values(columns[-1])
+        found = merge_rows(group(keys, len(times)), times, self._gap)
         groups = Groups(found.ids, found.count, found.first)
         parts: list[pa.Array] = []
         for spec in self._aggregates:
-            parts += partials(spec, lambda name: rows.column(self._place[name]), groups)
+            parts += partials(spec, lambda name: columns[self._place[name]], groups)
+        return self._sessions(keys, found, self._fresh(found), parts)
+
+    def _fresh(self, found: Sessions) -> list[Int64s | Bools]:
+        """When sessions of raw rows fire."""
         stale, sent = np.full(found.count, MAX_TIME), np.zeros(found.count, np.bool_)
-        pending = np.bincount(found.ids, minlength=found.count)
-        return self._sessions(self._keys(rows), found, [stale, pending, sent], parts)
+        return [stale, np.bincount(found.ids, minlength=found.count), sent]
 
     def _merged(self, sessions: pa.RecordBatch) -> pa.RecordBatch:
         starts, ends = self._values(sessions, "~start"), self._values(sessions, "~end")
         found = merge_intervals(group(self._keys(sessions), sessions.num_rows), starts, ends)
         if found.count == sessions.num_rows:
             return sessions
+        firing, parts = self._joined(sessions, found), self._merged_parts(sessions, found)
+        return self._sessions(self._keys(sessions), found, firing, parts)
+
+    def _joined(self, sessions: pa.RecordBatch, found: Sessions) -> list[Int64s | Bools]:
+        """When sessions fire of which others become parts."""
+        starts, ends = self._values(sessions, "~start"), self._values(sessions, "~end")
         grown = (starts != found.starts[found.ids]) | (ends != found.ends[found.ids])
         was_sent = sessions.column("~sent").to_numpy(zero_copy_only=False)
-        pending, stale = np.zeros(found.count, np.int64), np.full(found.count, MAX_TIME)
-        sent = np.zeros(found.count, np.bool_)
+        pending, sent = np.zeros(found.count, np.int64), np.zeros(found.count, np.bool_)
         np.add.at(pending, found.ids, self._values(sessions, "~pending"))
-        np.minimum.at(stale, found.ids, self._values(sessions, "~stale"))
-        np.minimum.at(stale, found.ids, np.where(was_sent & grown, self._drop_times(ends), MAX_TIME))
+        last_chance = np.where(was_sent & grown, self._drop_times(ends), MAX_TIME)
+        stale = least(found, np.minimum(self._values(sessions, "~stale"), last_chance))
         sent[found.ids[was_sent & ~grown]] = True
-        parts = self._merged_parts(sessions, found)
-        return self._sessions(self._keys(sessions), found, [stale, pending, sent], parts)
+        return [stale, pending, sent]
 
     def _merged_parts(self, sessions: pa.RecordBatch, found: Sessions) -> list[pa.Array]:
         """A session whose rows have all been sent and discarded has no partials."""
@@ -325,7 +301,7 @@ class RefiningSessions:
         return [field for spec in self._aggregates for field in partial_fields(spec)]
 
     def _parts(self, sessions: pa.RecordBatch) -> Iterator[tuple[AggregateSpec, Sequence[pa.Array]]]:
-        start = self._key_count + len(_BOUNDS) + len(_FIRING)
+        start = self._key_count + len(_BOUNDS) + len(self._firing)
         for spec in self._aggregates:
             stop = start + len(partial_fields(spec))
             yield spec, sessions.columns[start:stop]
@@ -337,14 +313,27 @@ class RefiningSessions:
         return times
 
 
-def _due(sessions: OpenSessions, time: int) -> Iterator[pa.RecordBatch]:
+def taken_due(sessions: OpenSessions, time: int, by: int = 0) -> Iterator[pa.RecordBatch]:
     """Take those that are due by `time`, also from files."""
-    in_memory = sessions.take_touched([], 0, time, in_files=False)
+    in_memory = sessions.take_ended(time, by)
     if in_memory.num_rows:
         yield in_memory
-    yield from sessions.take_due(time)
+    yield from sessions.take_due(time, by)
 
 
-def _with(rows: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+def least(found: Sessions, values: Int64s) -> Int64s:
+    """Of each session the least of what its intervals have."""
+    into = np.full(found.count, MAX_TIME)
+    np.minimum.at(into, found.ids, values)
+    return into
+
+
+def with_values(rows: pa.RecordBatch, name: str, values: Int64s | Bools) -> pa.RecordBatch:
+    """Rows with other values in one column."""
     place = rows.schema.get_field_index(name)
-    return rows.set_column(place, rows.schema.field(place), values)
+    return rows.set_column(place, rows.schema.field(place), pa.array(values))
+
+
+def _sessions(fields: Sequence[pa.Field], keys: int, ends: Sequence[str]) -> OpenSessions:
+    schema = pa.schema(fields)
+    return OpenSessions(schema, range(keys), [schema.get_field_index(name) for name in ends])

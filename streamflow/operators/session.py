@@ -56,7 +56,7 @@ class SessionAggregate:
         fields = [schema.field(key) for key in keys]
         parts = [field for spec in aggregates for field in partial_fields(spec)]
         layout = pa.schema([*fields, *INTERVAL_FIELDS, *parts])
-        self._open = OpenSessions(layout, range(len(keys)), end=len(keys) + 1)
+        self._open = OpenSessions(layout, range(len(keys)), ends=[len(keys) + 1])
         self._earliest = (
             MIN_TIME  # no session ends before; MIN_TIME until the open ones, maybe restored, have been seen
         )

@@ -10,14 +10,14 @@ import pyarrow as pa
 from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.grouping import Groups
 from streamflow.operators.assign_windows import AssignWindows
-from streamflow.operators.base import Operator, Output
+from streamflow.operators.base import Operator, Output, TimedOperator
 from streamflow.operators.count_aggregate import CountAggregate
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.event_time import SetEventTime
 from streamflow.operators.events import CHANGE, INSERT, UPDATE_AFTER, Batch, Watermark
 from streamflow.operators.firing import partials
-from streamflow.operators.refining_aggregate import RefiningAggregate
-from streamflow.operators.refining_session import RefiningSessions
+from streamflow.operators.processing_time import ByProcessingTime
+from streamflow.operators.refining import Refining
 from streamflow.operators.running_aggregate import RunningAggregate
 from streamflow.operators.salvage import salvage
 from streamflow.operators.session import SessionAggregate
@@ -26,7 +26,7 @@ from streamflow.operators.window_aggregate import WindowAggregate, WindowPartial
 from streamflow.state.container import Container
 
 _BY_ROW = (Stateless, SetEventTime, AssignWindows, RunningAggregate)
-_OF_WINDOWS = (WindowAggregate, WindowPartial, SessionAggregate, RefiningAggregate, RefiningSessions, CountAggregate)
+_OF_WINDOWS = (WindowAggregate, WindowPartial, SessionAggregate, Refining, CountAggregate, ByProcessingTime)
 
 
 def tolerant(operator: Operator) -> Operator:
@@ -39,7 +39,8 @@ def tolerant(operator: Operator) -> Operator:
         return Tolerant(operator)
     if isinstance(operator, _OF_WINDOWS):
         own = tuple(spec for spec in operator.of_rows if spec.kind == "custom")
-        return Screened(operator, own) if own else operator
+        if own:
+            return ScreenedTimed(operator, own) if isinstance(operator, TimedOperator) else Screened(operator, own)
     return operator
 
 
@@ -111,3 +112,19 @@ class Screened(_Around):
         for spec in self._aggregates:
             partials(spec, rows.column, groups)
         return (rows,)
+
+
+class ScreenedTimed(Screened):
+    """Of an operator that goes by processing time."""
+
+    __slots__ = ("_timed",)
+
+    def __init__(self, inner: TimedOperator, aggregates: tuple[AggregateSpec, ...]) -> None:
+        super().__init__(inner, aggregates)
+        self._timed = inner
+
+    def on_timer(self, now: int) -> Iterable[Output]:
+        return self._timed.on_timer(now)
+
+    def next_wakeup(self) -> int | None:
+        return self._timed.next_wakeup()

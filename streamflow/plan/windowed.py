@@ -15,6 +15,7 @@ from streamflow.kernels.calendar import CalendarSlices
 from streamflow.kernels.windows import CumulativeSlices, EndlessSlices, FinalBound, Slices, SlidingSlices
 from streamflow.operators.base import Operator
 from streamflow.operators.clocked_aggregate import ClockedAggregate
+from streamflow.operators.clocked_session import ClockedSessions
 from streamflow.operators.count_aggregate import CountAggregate
 from streamflow.operators.events import ORDER, TIME
 from streamflow.operators.late_rows import LateRows
@@ -66,6 +67,8 @@ class _FiringOptions(TypedDict):
     accumulate: bool
 
 
+_Delays: TypeAlias = "tuple[int | None, int | None]"
+"""Processing time that a window waits before its end, and after it; None: it fires by the number of rows."""
 Sliced: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar"
 """The windows that are made of slices."""
 
@@ -115,16 +118,16 @@ def _refining(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, ..
         late=1 if isinstance(trigger.late, After) else trigger.late,
         accumulate=trigger.accumulate,
     )
+    early, late = (given.duration if isinstance(given, After) else None for given in (trigger.early, trigger.late))
+    delays = None if early is None and late is None else (early, late)
     match node.window:
         case Session(gap):
-            make: Callable[[], Operator] = partial(RefiningSessions, node.keys, gap, specs, schema, **firing)
-            return f"session {_what(node)}, gap {duration(gap)}{text}", make
+            made = partial(_refining_sessions, node.keys, gap, specs, schema, firing, delays)
+            return f"session {_what(node)}, gap {duration(gap)}{text}", made
         case None | Count() | Assigned() | ProcessingTime():
             raise EngineError("these windows fire once", step=node.name, location=node.location)
         case window:
             text = f" in {_any_window_text(window)}{text}"
-    early, late = (given.duration if isinstance(given, After) else None for given in (trigger.early, trigger.late))
-    delays = None if early is None and late is None else (early, late)
     return _what(node) + text, partial(_refining_aggregate, node.keys, node.window, specs, schema, firing, delays)
 
 
@@ -260,13 +263,26 @@ def _window_aggregate(
     return WindowAggregate(keys, _slices(window), specs, schema, fed)
 
 
+def _refining_sessions(
+    keys: tuple[str, ...],
+    gap: int,
+    specs: tuple[AggregateSpec, ...],
+    schema: pa.Schema,
+    firing: _FiringOptions,
+    delays: _Delays | None,
+) -> RefiningSessions:
+    if delays is None:
+        return RefiningSessions(keys, gap, specs, schema, **firing)
+    return ClockedSessions(keys, gap, specs, schema, **firing, delays=delays)
+
+
 def _refining_aggregate(
     keys: tuple[str, ...],
     window: Sliced | Global | Final,
     specs: tuple[AggregateSpec, ...],
     schema: pa.Schema,
     firing: _FiringOptions,
-    delays: tuple[int | None, int | None] | None,
+    delays: _Delays | None,
 ) -> RefiningAggregate:
     slices = _any_slices(window)
     if delays is None:

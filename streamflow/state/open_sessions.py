@@ -1,4 +1,4 @@
-"""The sessions that are open: found again by key, or by an end that the watermark has passed."""
+"""The sessions that are open: found again by key, or by an end that time has passed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _NEVER = 2**63 - 1
 _HASH = "~hash"
 _FILE = 1 << 26
 """Files of fewer bytes are merged with those that follow them."""
-_BESIDE = 24
-"""Bytes that a segment in memory takes for each row, besides the row: its end, its hash, its place among these."""
+_BESIDE = 16
+"""Bytes that a segment in memory takes for each row, besides the row and its ends: its hash, its place among these."""
 
 
 class OpenSessions:
-    """A `Spillable` container of rows that have keys and an int64 end, such as the open sessions of a step.
+    """A `Spillable` container of rows that have keys and int64 ends, such as the open sessions of a step.
+
+    A row may have several ends, each by a time of its own: `by` says which of them is meant.
 
     Rows stand in immutable segments, each more than twice as long as the next, so that a row is copied a few times in
     its life. A segment marks rows that were taken, and sorts its hashes when it is first searched. Finding k keys costs
@@ -31,19 +33,19 @@ class OpenSessions:
     segments spill first, in the order of the hashes of their keys; a row that is found there comes back when it is
     appended again.
 
-    `keys`, `end`: positions of these columns in `schema`.
+    `keys`, `ends`: positions of these columns in `schema`.
 
-    >>> table = OpenSessions(pa.schema([("k", pa.string()), ("end", pa.int64())]), keys=[0], end=1)
+    >>> table = OpenSessions(pa.schema([("k", pa.string()), ("end", pa.int64())]), keys=[0], ends=[1])
     >>> table.append(pa.record_batch({"k": ["a", "b", "c"], "end": [5, 9, 7]}))
     >>> table.take_touched([pa.array(["b"])], 1, time=5).column("k").to_pylist(), table.count, table.earliest()
     (['b', 'a'], 1, 7)
     """
 
-    def __init__(self, schema: pa.Schema, keys: Sequence[int], end: int) -> None:
+    def __init__(self, schema: pa.Schema, keys: Sequence[int], ends: Sequence[int]) -> None:
         self.schema = schema
         self.count = 0
         self._keys = tuple(keys)
-        self._end = end
+        self._ends = tuple(ends)
         self._segments: list[_Segment] = []  # those in files first
         self._sizes = RowSizes(schema)
         self._store: SpillStore | None = None
@@ -59,7 +61,7 @@ class OpenSessions:
         self.count += rows.num_rows
         while self._segments and self._segments[-1].file is None and self._segments[-1].left <= 2 * rows.num_rows:
             rows = pa.concat_batches([self._segments.pop().rest(), rows])
-        self._segments.append(_Segment(rows, raw_values(rows.column(self._end)).copy(), self._keys))
+        self._segments.append(_Segment(rows, [ends.copy() for ends in self._ends_of(rows)], self._keys))
 
     def take(self) -> pa.RecordBatch:
         """All rows as one batch; none stays."""
@@ -72,7 +74,8 @@ class OpenSessions:
     def take_touched(
         self, keys: Sequence[pa.Array], length: int, time: int, *, in_files: bool = True
     ) -> pa.RecordBatch:
-        """The rows whose key hashes like one of these, and those whose end is at or before `time`; they do not stay.
+        """The rows whose key hashes like one of these, and those whose first end is at or before `time`; they do not
+        stay.
 
         `in_files`: False where `take_due` follows, for rows in files that are only due.
         """
@@ -83,35 +86,34 @@ class OpenSessions:
         self._tidy()
         return self._taken(taken)
 
-    def take_ended(self, time: int) -> pa.RecordBatch:
-        """The rows in memory whose end is at or before `time`, which is below the greatest int64; they do not stay."""
-        taken = [segment.take_ended(time) for segment in self._in_memory()]
+    def take_ended(self, time: int, by: int = 0) -> pa.RecordBatch:
+        """The rows in memory whose end is at or before `time`; they do not stay."""
+        taken = [segment.take_ended(time, by) for segment in self._in_memory()]
         self._tidy()
         return self._taken([rows for rows in taken if rows is not None])
 
-    def take_due(self, time: int) -> Iterator[pa.RecordBatch]:
+    def take_due(self, time: int, by: int = 0) -> Iterator[pa.RecordBatch]:
         """The rows in files whose end is at or before `time`, file by file; they do not stay.
 
         Meanwhile others may spill.
         """
-        nothing = np.empty(0, np.uint64)
-        while due := [one for one in self._segments if one.file is not None and one.earliest() <= time]:
+        while due := [one for one in self._segments if one.file is not None and one.earliest(by) <= time]:
             for segment in due:
-                if segment in self._segments:
-                    rows = segment.take(nothing, time)
+                if segment in self._segments and (rows := segment.take_ended(time, by)) is not None:
                     self._tidy()
                     yield rows
 
-    def earliest(self) -> int:
+    def earliest(self, by: int = 0) -> int:
         """The least end of all rows; the greatest int64 without rows."""
-        return min((segment.earliest() for segment in self._segments), default=_NEVER)
+        return min((segment.earliest(by) for segment in self._segments), default=_NEVER)
 
     @property
     def resident(self) -> int:
         return sum(self._size(segment) for segment in self._in_memory())
 
     def _size(self, segment: _Segment) -> int:
-        return self._sizes.of(segment.rows) + _BESIDE * len(segment.ends)
+        beside = _BESIDE + 8 * len(self._ends)
+        return self._sizes.of(segment.rows) + beside * len(segment.ends[0])
 
     def attach(self, store: SpillStore) -> None:
         self._store = store
@@ -139,7 +141,10 @@ class OpenSessions:
         mapped = store.get(file)
         rows = pa.RecordBatch.from_arrays(mapped.columns[:-1], schema=self.schema)
         index = raw_values(mapped.column(rows.num_columns)), np.empty(0, np.int64)
-        return _Segment(rows, raw_values(rows.column(self._end)), self._keys, index=index, file=file)
+        return _Segment(rows, self._ends_of(rows), self._keys, index=index, file=file)
+
+    def _ends_of(self, rows: pa.RecordBatch) -> list[Int64s]:
+        return [raw_values(rows.column(end)) for end in self._ends]
 
     def _in_memory(self) -> list[_Segment]:
         return [segment for segment in self._segments if segment.file is None]
@@ -176,13 +181,13 @@ class OpenSessions:
 
 @dataclass(slots=True, eq=False)
 class _Segment:
-    """`ends`: a private copy, set to the greatest int64 where a row was taken; so an end that is that is never due.
+    """`ends`: private copies, set to the greatest int64 where a row was taken; so an end that is that is never due.
 
     `file`: where the rows are in one. They are in the order of their hashes then, and nothing but `alive` is changed.
     """
 
     rows: pa.RecordBatch
-    ends: Int64s
+    ends: list[Int64s]
     keys: tuple[int, ...]
     left: int = -1
     alive: Bools | None = None  # None: all
@@ -195,41 +200,48 @@ class _Segment:
     def rest(self) -> pa.RecordBatch:
         return self.rows if self.alive is None else self.rows.filter(pa.array(self.alive))
 
-    def earliest(self) -> int:
+    def earliest(self, by: int) -> int:
         """The least end of those that are left."""
-        if self.file is None or self.alive is None:
-            return int(self.ends.min())
-        return int(self.ends.min(where=self.alive, initial=_NEVER))
+        ends = self.ends[by]
+        return int(
+            ends.min() if self.file is None or self.alive is None else ends.min(where=self.alive, initial=_NEVER)
+        )
 
     def take(self, wanted: Hashes, time: int) -> pa.RecordBatch:
-        alive = self.alive_rows()
+        """Those with one of these hashes, and those whose first end is at or before `time`."""
         found = self._find(wanted)
-        found = found[alive[found]]
-        alive[found] = False
-        due = np.flatnonzero(self.ends <= time)
-        found = np.concatenate([found, due[alive[due]]])
-        alive[due] = False
-        self.alive = alive
-        if self.file is None:
-            self.ends[found] = _NEVER
-        self.left -= len(found)
-        return self.rows.take(pa.array(found))
+        if self.alive is not None:
+            found = found[self.alive[found]]
+        self._mark(found)
+        due = self._ended(time, 0)
+        self._mark(due)
+        return self.rows.take(pa.array(np.concatenate([found, due])))
 
-    def take_ended(self, time: int) -> pa.RecordBatch | None:
-        """Those in memory that end by `time`; None where there are none."""
-        due = np.flatnonzero(self.ends <= time)
+    def take_ended(self, time: int, by: int) -> pa.RecordBatch | None:
+        """Those that end by `time`; None where there are none."""
+        due = self._ended(time, by)
         if not len(due):
             return None
-        self.left -= len(due)
-        if not self.left:
+        if len(due) == self.left:
+            self.left = 0
             return self.rest()
-        self.alive = self.alive_rows()
-        self.alive[due] = False
-        self.ends[due] = _NEVER
+        self._mark(due)
         return self.rows.take(pa.array(due))
 
-    def alive_rows(self) -> Bools:
-        return np.ones(self.rows.num_rows, np.bool_) if self.alive is None else self.alive
+    def _ended(self, time: int, by: int) -> Int64s:
+        due = np.flatnonzero(self.ends[by] <= time)
+        if self.alive is not None and (self.file is not None or time == _NEVER):
+            due = due[self.alive[due]]
+        return due
+
+    def _mark(self, taken: Int64s) -> None:
+        if self.alive is None:
+            self.alive = np.ones(self.rows.num_rows, np.bool_)
+        self.alive[taken] = False
+        self.left -= len(taken)
+        if self.file is None:
+            for ends in self.ends:
+                ends[taken] = _NEVER
 
     def _find(self, wanted: Hashes) -> Int64s:
         """The rows with one of these hashes, which are distinct and ascend."""

@@ -10,8 +10,7 @@ from streamflow.errors import EngineError
 from streamflow.operators.base import Operator, Output, TimedOperator
 from streamflow.operators.events import MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.process import Process
-from streamflow.operators.refining_aggregate import RefiningAggregate
-from streamflow.operators.refining_session import RefiningSessions
+from streamflow.operators.refining import Refining
 from streamflow.operators.session import SessionAggregate
 from streamflow.operators.top import SessionTop, WindowTop
 from streamflow.operators.window_aggregate import WindowAggregate
@@ -35,13 +34,13 @@ class Checked:
         self._inner = inner
         self._node = node
         self._forwarded = MIN_TIME
-        self._lateness = inner.lateness if isinstance(inner, RefiningAggregate | RefiningSessions) else 0
+        self._lateness = inner.lateness if isinstance(inner, Refining) else 0
         match inner:
             case WindowAggregate() | SessionAggregate() | SessionTop():
                 self._fires = True
             case WindowTop():
                 self._fires = not node.label.startswith("local")
-            case RefiningAggregate() | RefiningSessions() | Process():
+            case Refining() | Process():
                 self._fires = TIME in node.schema.names
             case _:
                 self._fires = False

@@ -262,13 +262,6 @@ def test_a_duration_of_a_trigger_is_above_zero(given: Any) -> None:
         sf.trigger(late=given)
 
 
-@pytest.mark.parametrize("time", ["event", "processing"])
-def test_sessions_are_not_triggered_by_processing_time(time: Any) -> None:
-    rows = sf.Flow("f").read("rows", memory.Source(SCHEMA.empty_table()), event_time="at")
-    with pytest.raises(UserError, match="a trigger by processing time of sessions is not in this version"):
-        rows.window(sf.session("1m", time=time), trigger=sf.trigger(late="1m"))
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sessions_by_processing_time_are_triggered_by_rows(workers: int) -> None:
     flow = sf.Flow("f")
@@ -280,10 +273,11 @@ def test_sessions_by_processing_time_are_triggered_by_rows(workers: int) -> None
     assert sorted(out["n"].to_pylist()) == [1, 2]
 
 
-def test_the_plan_says_that_a_trigger_goes_by_processing_time() -> None:
+@pytest.mark.parametrize("window", [sf.tumbling("1h"), sf.session("1h")])
+def test_the_plan_says_that_a_trigger_goes_by_processing_time(window: Any) -> None:
     flow = sf.Flow("f")
     rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="at")
-    windows = rows.window(sf.tumbling("1h"), allowed_lateness="1h", trigger=sf.trigger(early="1m", late="10s"))
+    windows = rows.window(window, allowed_lateness="1h", trigger=sf.trigger(early="1m", late="10s"))
     windows.agg(n=sf.count()).write("out", memory.Sink())
     text = explain(flow.graph()).replace("│", "")
     assert "early 1m of processing time after a first new row, late 10s of processing time" in " ".join(text.split())

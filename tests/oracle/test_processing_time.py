@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
@@ -12,6 +14,7 @@ from streamflow_connectors import memory
 
 import streamflow as sf
 from streamflow import col
+from streamflow.kernels.arrays import Int64s
 from streamflow.testing import naive
 
 SCHEMA = pa.schema({"k": pa.string(), "x": pa.int64()})
@@ -168,25 +171,41 @@ def test_panes_are_sent_some_time_after_their_first_row(
 
 
 @settings(max_examples=40)
+@given(events=EVENTS, seed=st.integers(0, 99), workers=st.integers(1, 3), delay=st.integers(1, 25))
+def test_panes_of_sessions_are_sent_some_time_after_their_first_row(
+    events: list[Event], seed: int, workers: int, delay: int
+) -> None:
+    window, trigger = sf.session("10us", time="processing"), sf.trigger(early=f"{delay}us", accumulate=False)
+    out = sf.testing.run(flow(window, trigger=trigger), {"rows": given_rows(events)}, seed=seed, workers=workers)["out"]
+    sessions = naive.Sessions(10, accumulate=False, early_after=delay)
+    for key, now, value in arrivals(events):
+        sessions.run([naive.Clock(now), naive.Watermark(now), naive.Row(key, now, value)])
+    sessions.run([naive.Clock(END), naive.Watermark(END)])
+    assert results(out) == sorted((p.key, *p.bounds, len(p.values), sum(p.values)) for p in sessions.panes)
+
+
+@settings(max_examples=40)
 @given(events=EVENTS, seed=st.integers(0, 10_000), workers=st.integers(1, 3), accumulate=st.booleans())
 def test_after_crashes_each_row_is_in_one_pane(events: list[Event], seed: int, workers: int, accumulate: bool) -> None:
     trigger = sf.trigger(early="7us", accumulate=accumulate)
-    made = flow(sf.global_window(), trigger=trigger)
-    out = sf.testing.run(made, {"rows": given_rows(events)}, seed=seed, workers=workers, crashes=2)["out"]
-    found = results(sf.testing.final(out) if accumulate else out)
-    for key in "abc":
-        values = [value for own, _, value in arrivals(events) if own == key]
-        own = [row for row in found if row[0] == key]
-        assert (sum(row[1] for row in own), sum(row[2] for row in own)) == (len(values), sum(values))
+    for window in (sf.global_window(), sf.session("10us", time="processing")):
+        made = flow(window, trigger=trigger)
+        out = sf.testing.run(made, {"rows": given_rows(events)}, seed=seed, workers=workers, crashes=2)["out"]
+        found = results(sf.testing.final(out) if accumulate else out)
+        for key in "abc":
+            values = [value for own, _, value in arrivals(events) if own == key]
+            own = [row for row in found if row[0] == key]
+            assert (sum(row[-2] for row in own), sum(row[-1] for row in own)) == (len(values), sum(values))
 
 
+@pytest.mark.parametrize("window", [sf.tumbling("100us"), sf.session("50us")])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_windows_of_event_time_fire_by_the_clock_before_their_end_and_after_it(workers: int) -> None:
+def test_windows_of_event_time_fire_by_the_clock_before_their_end_and_after_it(workers: int, window: Any) -> None:
     schema = pa.schema([*SCHEMA, ("at", pa.timestamp("us", "UTC"))])
     made = sf.Flow("clocked")
     rows = made.read("rows", memory.Source(schema.empty_table()), event_time="at")
     trigger = sf.trigger(early="1m", late="10s", accumulate=False)
-    windows = rows.key_by("k").window(sf.tumbling("100us"), allowed_lateness="1s", trigger=trigger)
+    windows = rows.key_by("k").window(window, allowed_lateness="1s", trigger=trigger)
     windows.agg(n=sf.count(), x=col("x").sum()).write("out", memory.Sink())
 
     def row(x: int) -> dict[str, Any]:
@@ -199,3 +218,32 @@ def test_windows_of_event_time_fire_by_the_clock_before_their_end_and_after_it(w
     ]
     out = sf.testing.run(made, {"rows": given}, workers=workers)["out"]
     assert sorted(row[-2:] for row in results(out)) == [(1, 4), (1, 32), (2, 3), (2, 24)]
+
+
+class Product:
+    partials = {"total": pa.int64()}  # noqa: RUF012
+    result = pa.int64()
+
+    def partial(self, ids: Int64s, count: int, values: pa.Array) -> dict[str, Any]:
+        if values.null_count:
+            raise ValueError("a product takes no null")
+        total = np.ones(count, np.int64)
+        np.multiply.at(total, ids, values.to_numpy())
+        return {"total": total}
+
+    def merge(self, ids: Int64s, count: int, partials: Mapping[str, pa.Array]) -> dict[str, Any]:
+        return self.partial(ids, count, partials["total"])
+
+    def finish(self, partials: Mapping[str, pa.Array]) -> pa.Array:
+        return partials["total"]
+
+
+@pytest.mark.parametrize("window", [sf.global_window(), sf.session("1m", time="processing")])
+def test_panes_fire_by_the_clock_also_where_rows_may_be_skipped(window: Any) -> None:
+    made = sf.Flow("clocked", on_error="skip")
+    rows = made.read("rows", memory.Source(SCHEMA.empty_table()))
+    windows = rows.window(window, trigger=sf.trigger(early="7us", accumulate=False))
+    windows.agg(x=sf.aggregate(Product(), "x")).write("out", memory.Sink())
+    given = [{"k": "a", "x": 2}, {"k": "a", "x": None}, sf.testing.advance("7us"), {"k": "a", "x": 3}]
+    out = sf.testing.run(made, {"rows": given})["out"]
+    assert sorted(out["x"].to_pylist()) == [2, 3]

@@ -52,7 +52,7 @@ def rows_of(taken: pa.RecordBatch) -> list[Row]:
 @settings(max_examples=200, deadline=None)
 @given(STEPS, st.integers(1, 3), st.sampled_from([1, 1 << 26]), st.booleans())
 def test_what_is_taken_is_what_a_plain_list_gives_up(steps: list[Any], workers: int, file: int, in_files: bool) -> None:
-    table, model, files = OpenSessions(SCHEMA, [0], 1), list[Row](), Files()
+    table, model, files = OpenSessions(SCHEMA, [0], [1]), list[Row](), Files()
     table.attach(files)
     for step in steps:
         match step:
@@ -76,7 +76,7 @@ def test_what_is_taken_is_what_a_plain_list_gives_up(steps: list[Any], workers: 
         assert table.earliest() == min((end for _, end in model), default=2**63 - 1)
     snapshot, restored = table.snapshot(5), list[Row]()
     for worker in range(workers):
-        part = OpenSessions(SCHEMA, [0], 1)
+        part = OpenSessions(SCHEMA, [0], [1])
         part.restore([snapshot], groups_of_worker(worker, 5, workers))
         restored += rows_of(part.take())
     assert sorted(restored, key=repr) == rows_of(table.take()) == sorted(model, key=repr)
@@ -85,7 +85,7 @@ def test_what_is_taken_is_what_a_plain_list_gives_up(steps: list[Any], workers: 
 
 
 def test_an_end_at_the_end_of_time_is_found_by_key() -> None:
-    table = OpenSessions(SCHEMA, [0], 1)
+    table = OpenSessions(SCHEMA, [0], [1])
     table.append(batch([("a", 2**63 - 1), ("b", 5)]))
     assert rows_of(table.take_touched([pa.array(["x"])], 1, 5)) == [("b", 5)]
     assert rows_of(table.take_touched([pa.array(["a"])], 1, 5)) == [("a", 2**63 - 1)]

@@ -151,12 +151,16 @@ class Windows:
 
 @dataclass(slots=True)
 class _Session:
-    """Of one key. `standing`: the bounds of the results that were sent of it, or of parts of it, and stand."""
+    """Of one key. `standing`: the bounds of the results that were sent of it, or of parts of it, and stand.
+
+    `since`: when, by the clock, the first of what is unsent came.
+    """
 
     bounds: Bounds
     sent: list[int]
     unsent: list[int]
     standing: list[Bounds]
+    since: int
 
 
 @dataclass
@@ -164,7 +168,8 @@ class Sessions:
     """The sessions of a step: of rows less than `gap` apart. Otherwise as `Windows`.
 
     Accumulating, `results` are those that stand: a session that fires takes the place of what was sent of its parts,
-    and does so before it is too late for one of these. Discarding, they are in `panes`.
+    and does so before it is too late for one of these. Discarding, they are in `panes`. What is due by the clock is so
+    by what the session is then: one that has ended and that a row extends waits as one that has not.
 
     >>> visits = Sessions(gap=10, lateness=20)
     >>> visits.run([Row("a", 0, 1), Row("a", 15, 2), Watermark(25)])
@@ -178,17 +183,20 @@ class Sessions:
     gap: int
     lateness: int = 0
     early: int | None = None
-    late: int = 1
+    late: int | None = 1
     accumulate: bool = True
     results: dict[tuple[Hashable, Bounds], tuple[int, ...]] = field(default_factory=dict)
     panes: list[Pane] = field(default_factory=list)
     late_rows: list[LateRow] = field(default_factory=list)
+    early_after: int | None = None
+    late_after: int | None = None
 
     def __post_init__(self) -> None:
         self._watermark: int | None = None
+        self._clock = 0
         self._open: dict[Hashable, list[_Session]] = defaultdict(list)
 
-    def run(self, events: Iterable[Row | Watermark]) -> None:
+    def run(self, events: Iterable[Row | Watermark | Clock]) -> None:
         """Take these in."""
         for event in events:
             match event:
@@ -196,6 +204,8 @@ class Sessions:
                     self._on_row(event)
                 case Watermark(time):
                     self._on_watermark(time)
+                case Clock(time):
+                    self._on_clock(time)
 
     def _on_row(self, row: Row) -> None:
         start, end = row.time, row.time + self.gap
@@ -208,7 +218,9 @@ class Sessions:
         end = max([end, *(other.bounds[1] for other in touched)])
         sent = [value for other in touched for value in other.sent]
         unsent = [*(value for other in touched for value in other.unsent), row.value]
-        session = _Session((start, end), sent, unsent, [bounds for other in touched for bounds in other.standing])
+        standing = [bounds for other in touched for bounds in other.standing]
+        since = min((other.since for other in touched if other.unsent), default=self._clock)
+        session = _Session((start, end), sent, unsent, standing, since)
         self._open[row.key].append(session)
         limit = self.late if self._has_passed(end) else self.early
         if limit is not None and len(unsent) >= limit:
@@ -224,6 +236,14 @@ class Sessions:
                     self._fire(key, session)
             self._open[key] = [session for session in sessions if session.bounds[1] + self.lateness > time]
         self._watermark = time
+
+    def _on_clock(self, time: int) -> None:
+        self._clock = time
+        for key, sessions in self._open.items():
+            for session in sessions:
+                after = self.late_after if self._has_passed(session.bounds[1]) else self.early_after
+                if after is not None and session.unsent and session.since + after <= time:
+                    self._fire(key, session)
 
     def _fire(self, key: Hashable, session: _Session) -> None:
         """Nothing is sent twice: without new values, and under the same bounds, nothing is new."""
