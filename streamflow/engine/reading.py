@@ -16,6 +16,7 @@ from streamflow.connect.source import (
     GrowingReader,
     GrowingSource,
     PausableReader,
+    Position,
     QuietReader,
     Reader,
     Wait,
@@ -97,6 +98,8 @@ class OpenRead:
         self._known = dict(splits if known is None else known)
         self._splits = dict(splits)
         self._unfinished = {name for name, state in splits.items() if not state.ended}
+        self.taken = 0
+        """Rows that the task was given."""
         self.ended = False
         self.wakes_at: int | None = None
         self.fileno: int | None = None
@@ -241,6 +244,7 @@ class OpenRead:
         """Give the task rows in canonical columns, with their order where somebody goes by it."""
         first = self._rows[split]
         self._rows[split] += batch.num_rows
+        self.taken += batch.num_rows
         if self._ordered:
             batch = batch.append_column(ORDER, order_in_split(self._splits[split].number, first, batch.num_rows))
         task, read = self._task, self.node.id
@@ -278,7 +282,7 @@ class OpenRead:
 
     def states(self) -> dict[str, SplitState]:
         """Every split of this worker as of now: exactly the rows that the task was given."""
-        positions = {} if self._reader is None else self._reader.positions()
+        positions = self.positions()
         times = self._task.split_times().get(self.node.id, {})
         return {
             name: SplitState(
@@ -291,10 +295,14 @@ class OpenRead:
             for name, before in self._splits.items()
         }
 
-    def committed(self) -> None:
-        """All rows that the task was given so far are durable."""
+    def positions(self) -> Mapping[str, Position]:
+        """Where the reader stands: what `committed` is told when all rows up to there are durable."""
+        return {} if self._reader is None else dict(self._reader.positions())
+
+    def committed(self, positions: Mapping[str, Position]) -> None:
+        """All rows up to these positions are durable."""
         if self._reader is not None:
-            self._reader.committed(self._reader.positions())
+            self._reader.committed(positions)
 
     def close(self) -> None:
         if self._reader is not None:

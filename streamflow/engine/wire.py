@@ -1,9 +1,10 @@
 """The wire between two workers: frames, fragments and credits, without a socket (rule 35).
 
 All channels of a pair of workers, in both directions, share one connection. A batch travels as one Arrow IPC message,
-cut into fragments, so that a large one does not keep other channels waiting; channels take turns. A sender spends
-credits, bytes of a channel, which the receiver grants anew once it has room; so a channel whose reader is slow stops
-its own rows and nobody else's. Watermarks, barriers and ends need no credit, and never overtake rows of their channel.
+cut into fragments, so that a large one does not keep other channels waiting; channels take turns. Of every channel
+only so many bytes may be under way, or wait to be taken, at once: the receiver says how many, and tells the sender what
+has been taken. So a channel whose reader is slow stops its own rows and nobody else's, and few are ahead of a barrier
+(rule 34). Watermarks, barriers and ends need no credit, and never overtake rows of their channel.
 
 A frame is a header (length of the body, kind, channel) and a body. Nothing in it is believed before it is checked: what
 is no frame, and a message whose arrays are not sound, is a `WireError`, and the connection is to be closed.
@@ -26,11 +27,13 @@ FRAGMENT = 256 * 1024
 """The most bytes of a frame's body."""
 LARGEST = 1 << 30
 """The most bytes of a message."""
+FIRST = 256 * 1024
+"""The bytes of a channel that may be under way before the receiver has said how many."""
 
 _HEADER = struct.Struct("<IBI")
 _WATERMARK = struct.Struct("<qB")
 _BARRIER = struct.Struct("<QB")
-_CREDIT = struct.Struct("<I")
+_CREDIT = struct.Struct("<II")
 _PART, _LAST, _MARK, _LINE, _END, _GRANT = range(1, 7)
 _SIZES = {_MARK: _WATERMARK.size, _LINE: _BARRIER.size, _END: 0, _GRANT: _CREDIT.size}
 
@@ -52,52 +55,61 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The peer has room for so many bytes more of a channel that we send on."""
+    """So many bytes more of a channel that we send on have been taken, and from now on `limit` may be under way."""
 
     channel: int
     size: int
+    limit: int
 
 
 @dataclass(slots=True)
 class _Lane:
     """What waits to be sent on one channel. `rest`: of the message that is under way."""
 
-    credit: int
+    limit: int
+    under_way: int = 0
     queue: deque[Event | memoryview] = field(default_factory=deque)
     rest: memoryview | None = None
     queued: int = 0
 
 
 class Sender:
-    """The way out of a connection. `channels`: those that it sends on; `window`: the credit that each begins with."""
+    """The way out of a connection. `channels`: those that it sends on; `limit`: what each begins with."""
 
-    def __init__(self, channels: Iterable[int], window: int) -> None:
-        self._window = window
-        self._lanes = {channel: _Lane(window) for channel in channels}
+    def __init__(self, channels: Iterable[int], limit: int = FIRST) -> None:
+        self._lanes = {channel: _Lane(limit) for channel in channels}
         self._turns = deque(self._lanes)
         self._grants: deque[bytes] = deque()
 
     def put(self, channel: int, event: Event) -> None:
-        """Send `event` behind all that was put on its channel before."""
+        """Send `event` behind all that was put on its channel before; a large batch in pieces of about the limit."""
         lane = self._lanes[channel]
-        if isinstance(event, pa.RecordBatch):
-            message = memoryview(event.serialize()).cast("B")
+        if not isinstance(event, pa.RecordBatch):
+            lane.queue.append(event)
+            return
+        message = memoryview(event.serialize()).cast("B")
+        pieces = min(-(-len(message) // lane.limit), event.num_rows)
+        if pieces <= 1:
             lane.queue.append(message)
             lane.queued += len(message)
-        else:
-            lane.queue.append(event)
+            return
+        step = -(-event.num_rows // pieces)
+        for start in range(0, event.num_rows, step):
+            piece = memoryview(event.slice(start, step).serialize()).cast("B")
+            lane.queue.append(piece)
+            lane.queued += len(piece)
 
-    def grant(self, channel: int, size: int) -> None:
-        """Tell the peer that it may send so many bytes more of a channel that we receive on."""
-        if size:
-            self._grants.append(_frame(_GRANT, channel, _CREDIT.pack(size)))
+    def grant(self, channel: int, size: int, limit: int) -> None:
+        """Tell the peer what was taken of a channel that we receive on, and how much may now be under way there."""
+        self._grants.append(_frame(_GRANT, channel, _CREDIT.pack(size, limit)))
 
-    def granted(self, channel: int, size: int) -> None:
-        """The peer has told us so. WireError: for a channel that is not ours, or more than it was given."""
-        lane = self._lanes.get(channel)
-        if lane is None or lane.credit + size > self._window:
-            raise WireError(f"a grant of {size} bytes for channel {channel}, which was not waited for")
-        lane.credit += size
+    def granted(self, grant: Granted) -> None:
+        """The peer has told us so. WireError: for a channel that is not ours, or more than is under way."""
+        lane = self._lanes.get(grant.channel)
+        if lane is None or grant.size > lane.under_way or not grant.limit:
+            raise WireError(f"a grant of {grant.size} bytes for channel {grant.channel}, which was not waited for")
+        lane.under_way -= grant.size
+        lane.limit = grant.limit
 
     def queued(self, channel: int) -> int:
         """Bytes of rows that wait to be sent: what a task looks at before it makes more."""
@@ -122,9 +134,9 @@ class Sender:
         while lane.rest is None and lane.queue:
             head = lane.queue[0]
             if isinstance(head, memoryview):
-                if lane.credit < len(head) and lane.credit < self._window:
-                    return  # one that is larger than the window goes alone, when nothing else is under way
-                lane.credit -= len(head)
+                if lane.under_way and lane.under_way + len(head) > lane.limit:
+                    return  # one that is larger than the limit goes alone, when nothing else is under way
+                lane.under_way += len(head)
                 lane.rest = head
             else:
                 yield _of_event(channel, head)
@@ -138,11 +150,14 @@ class Sender:
 
 
 class Receiver:
-    """The way in of a connection. `channels`: those that it receives on, each with the schema of its batches."""
+    """The way in of a connection. `channels`: those that it receives on, each with the schema of its batches.
 
-    def __init__(self, channels: Mapping[int, pa.Schema], window: int) -> None:
+    `most`: the bytes of a channel that may wait here, whatever its limit was when they were sent.
+    """
+
+    def __init__(self, channels: Mapping[int, pa.Schema], most: int) -> None:
         self._schemas = dict(channels)
-        self._window = window
+        self._most = most
         self._used = dict.fromkeys(channels, 0)
         self._messages: dict[int, bytearray] = {}
         self._buffer = bytearray()
@@ -198,7 +213,7 @@ class Receiver:
         message = self._messages.setdefault(channel, bytearray())
         message += body
         used = self._used[channel]
-        if len(message) > LARGEST or (used and used + len(message) > self._window):
+        if len(message) > LARGEST or (used and used + len(message) > self._most):
             raise WireError(f"channel {channel} sends more than it may")
         if not last:
             return None

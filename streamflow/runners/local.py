@@ -432,7 +432,7 @@ class _LocalJob:
                 self._at_sink(sink.node, _publish, sink.work.sink, self._job, sink.prepared)
                 sink.prepared = []
         for read in self._reads:
-            read.committed()
+            read.committed(read.positions())
 
     def _at_sink(self, node: PhysicalNode, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """A call to the outside, whose errors name the sink's step and line."""

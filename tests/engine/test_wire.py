@@ -25,6 +25,11 @@ def sent(sender: Sender) -> bytes:
     return b"".join(bytes(piece) for piece in sender.frames())
 
 
+def items(event: Event) -> list[object]:
+    """The rows of a batch, which may come in pieces, or the event itself."""
+    return list(event.to_pylist()) if isinstance(event, pa.RecordBatch) else [event]
+
+
 def events_of(found: Iterable[object], channel: int) -> list[Event]:
     return [one.event for one in found if isinstance(one, Arrived) and one.channel == channel]
 
@@ -72,39 +77,61 @@ def test_rows_wait_for_credit_and_other_channels_do_not() -> None:
         for one in found:
             assert isinstance(one, Arrived)
             if one.channel == 1:
-                sender.granted(1, receiver.consumed(one))
+                sender.granted(Granted(1, receiver.consumed(one), WINDOW))
         found = receiver.feed(sent(sender))
         received += len(events_of(found, 1))
     assert received == 21
 
 
-def test_a_batch_larger_than_the_window_goes_alone() -> None:
+def test_a_row_larger_than_the_limit_goes_alone() -> None:
     sender, receiver = Sender(SCHEMAS, WINDOW), Receiver(SCHEMAS, WINDOW)
     sender.put(1, rows(5))
-    sender.put(1, rows(5_000))
+    sender.put(1, rows(1, "x" * 9000))
     [first] = receiver.feed(sent(sender))
     assert isinstance(first, Arrived)
     assert sent(sender) == b""
-    sender.granted(1, receiver.consumed(first))
+    sender.granted(Granted(1, receiver.consumed(first), WINDOW))
     [second] = receiver.feed(sent(sender))
     assert isinstance(second, Arrived)
-    assert second.event == rows(5_000)
+    assert second.event == rows(1, "x" * 9000)
     sender.put(1, rows(1))
     assert sent(sender) == b""
+
+
+def test_a_batch_larger_than_the_limit_goes_in_pieces_of_about_the_limit() -> None:
+    sender, receiver = Sender(SCHEMAS, WINDOW), Receiver(SCHEMAS, 1 << 20)
+    sender.put(1, rows(5_000))
+    pieces = []
+    while sender.queued(1):
+        [one] = receiver.feed(sent(sender))
+        assert isinstance(one, Arrived)
+        assert isinstance(one.event, pa.RecordBatch)
+        pieces.append(one.event)
+        sender.granted(Granted(1, receiver.consumed(one), WINDOW))
+    assert pa.Table.from_batches(pieces) == pa.Table.from_batches([rows(5_000)])
+    assert max(piece.nbytes for piece in pieces) < 2 * WINDOW
+
+
+def test_the_receiver_says_how_much_may_be_under_way() -> None:
+    sender, receiver = Sender(SCHEMAS, WINDOW), Receiver(SCHEMAS, 1 << 20)
+    for _ in range(50):
+        sender.put(1, rows(50))
+    before = len(events_of(receiver.feed(sent(sender)), 1))
+    sender.granted(Granted(1, 0, 4 * WINDOW))
+    assert len(events_of(receiver.feed(sent(sender)), 1)) > 2 * before
 
 
 def test_grants_travel_ahead_of_rows() -> None:
     sender, receiver = Sender(SCHEMAS, WINDOW), Receiver(SCHEMAS, WINDOW)
     sender.put(1, rows(2))
-    sender.grant(9, 100)
-    sender.grant(9, 0)
+    sender.grant(9, 100, WINDOW)
     assert [type(one) for one in receiver.feed(sent(sender))] == [Granted, Arrived]
 
 
 @pytest.mark.parametrize(("channel", "size"), [(1, 1), (9, 1)])
 def test_a_grant_that_nobody_waits_for_is_refused(channel: int, size: int) -> None:
     with pytest.raises(WireError, match="which was not waited for"):
-        Sender(SCHEMAS, WINDOW).granted(channel, size)
+        Sender(SCHEMAS, WINDOW).granted(Granted(channel, size, WINDOW))
 
 
 def test_who_sends_more_than_its_credit_is_refused() -> None:
@@ -157,14 +184,14 @@ def test_every_event_arrives_once_and_in_its_channels_order(seed: int) -> None:
     """Two peers, random cuts, consumers that lag: credits never run out for good."""
     rng = random.Random(seed)
     sender, receiver = Sender(SCHEMAS, WINDOW), Receiver(SCHEMAS, WINDOW)
-    put: dict[int, list[Event]] = {channel: [] for channel in SCHEMAS}
-    got: dict[int, list[Event]] = {channel: [] for channel in SCHEMAS}
+    put: dict[int, list[object]] = {channel: [] for channel in SCHEMAS}
+    got: dict[int, list[object]] = {channel: [] for channel in SCHEMAS}
     waiting: list[Arrived] = []
     wire = bytearray()
     for number in range(150):
         channel = rng.choice(list(SCHEMAS))
         event: Event = rows(rng.choice([1, 30, 90, 400]), str(number)) if rng.random() < 0.7 else Watermark(number)
-        put[channel].append(event)
+        put[channel] += items(event)
         sender.put(channel, event)
         wire += sent(sender)
         cut = rng.randrange(len(wire) + 1)
@@ -172,16 +199,16 @@ def test_every_event_arrives_once_and_in_its_channels_order(seed: int) -> None:
         del wire[:cut]
         while waiting and rng.random() < 0.5:
             one = waiting.pop(0)
-            got[one.channel].append(one.event)
+            got[one.channel] += items(one.event)
             if size := receiver.consumed(one):
-                sender.granted(one.channel, size)
+                sender.granted(Granted(one.channel, size, rng.randint(1000, WINDOW)))
     while any(sender.queued(channel) for channel in SCHEMAS) or wire or waiting:
         wire += sent(sender)
         waiting += [one for one in receiver.feed(wire) if isinstance(one, Arrived)]
         wire.clear()
         while waiting:
             one = waiting.pop(0)
-            got[one.channel].append(one.event)
+            got[one.channel] += items(one.event)
             if size := receiver.consumed(one):
-                sender.granted(one.channel, size)
+                sender.granted(Granted(one.channel, size, rng.randint(1000, WINDOW)))
     assert got == put

@@ -1,0 +1,118 @@
+"""The sinks of one worker: open writers, what they are handed, and what they have prepared."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar, cast
+
+import pyarrow as pa
+
+from streamflow.connect.sink import Committable, SinkContext, TransactionalSink, TransactionalWriter, Writer
+from streamflow.engine.delivery import Delivery
+from streamflow.engine.naming import named
+from streamflow.operators.dead_letters import Rejected
+from streamflow.operators.events import Barrier
+from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class _OpenSink:
+    """`prepared`: with the checkpoint that each is of, what is not known to be committed."""
+
+    node: PhysicalNode
+    work: Deliver
+    writer: Writer
+    rows: int = 0
+    prepared: list[tuple[int, Committable]] = field(default_factory=list)
+
+    def put(self, batch: pa.RecordBatch) -> None:
+        self.writer.write(batch)
+        self.rows += batch.num_rows
+
+
+class Sinks:
+    """Every sink of a graph, open on one worker. An error names the sink's step and the user's line."""
+
+    def __init__(
+        self, graph: PhysicalGraph, worker: int, *, job: str, attempt: int, seconds: Callable[[], float]
+    ) -> None:
+        self._open: dict[int, _OpenSink] = {}
+        for node_id, work in graph.sinks().items():
+            node = graph.nodes[node_id]
+            who = SinkContext(
+                job=job,
+                step=node.step,
+                worker=worker,
+                attempt=attempt,
+                schema=work.schema,
+                key=work.key,
+                clock=seconds,
+            )
+            try:
+                self._open[node_id] = _OpenSink(node, work, work.sink.open(who))
+            except Exception as error:
+                self.close()
+                raise named(error, node) from error
+
+    @property
+    def rows(self) -> int:
+        """How many were handed over."""
+        return sum(sink.rows for sink in self._open.values())
+
+    def write(self, node: int, batch: pa.RecordBatch, delivery: Delivery | None) -> Rejected | None:
+        """Hand over a batch; what the sink refuses comes back, where the step's policy is not to fail."""
+        sink = self._open[node]
+        if delivery is None:
+            at_sink(sink.node, sink.put, batch)
+            return None
+        return at_sink(sink.node, delivery.hand_over, batch, sink.put)
+
+    def prepare(self, stage: int, barrier: Barrier) -> None:
+        """Phase one, for the sinks of a stage that has aligned."""
+        for sink in self._open.values():
+            if sink.node.stage != stage:
+                continue
+            if isinstance(sink.work.sink, TransactionalSink):
+                writer = cast("TransactionalWriter", sink.writer)  # by the sink's contract
+                found = at_sink(sink.node, writer.prepare, barrier.checkpoint, final=barrier.final)
+                sink.prepared += [(barrier.checkpoint, one) for one in found]
+            else:
+                at_sink(sink.node, sink.writer.flush)
+
+    def prepared(self, checkpoint: int) -> Mapping[str, Sequence[Committable]]:
+        """By step, all that was prepared up to a checkpoint and is not known to be committed (rule 26)."""
+        found = {
+            sink.node.step: [one for number, one in sink.prepared if number <= checkpoint]
+            for sink in self._open.values()
+        }
+        return {step: parts for step, parts in found.items() if parts}
+
+    def committed(self, checkpoint: int) -> None:
+        """What was prepared up to this checkpoint is committed."""
+        for sink in self._open.values():
+            sink.prepared = [one for one in sink.prepared if one[0] > checkpoint]
+
+    def close(self) -> None:
+        """Let go of everything; what was not committed is not published. Of several errors the first counts."""
+        errors: list[Exception] = []
+        for sink in self._open.values():
+            try:
+                sink.writer.close()
+            except Exception as error:  # noqa: BLE001 - whatever one raises, the others are closed
+                errors.append(error)
+        self._open.clear()
+        if errors and sys.exc_info()[0] is None:
+            raise errors[0]
+
+
+def at_sink(node: PhysicalNode, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """A call to the outside, whose errors name the sink's step and line."""
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:
+        raise named(error, node) from error
