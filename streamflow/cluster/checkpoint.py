@@ -22,7 +22,6 @@ class Checkpoint:
     key_groups: int
     splits: Mapping[str, Mapping[str, SplitState]]
     state: Mapping[str, tuple[bytes, ...]]
-    final: bool = False
 
     def snapshots(self) -> dict[str, list[Snapshot]]:
         """The state, to be restored. Fatal where a file is damaged."""

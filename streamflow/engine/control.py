@@ -84,7 +84,17 @@ class Finish:
     """The final checkpoint is committed: the reads end (rule 29)."""
 
 
-ToWorker: TypeAlias = "Deploy | Trigger | Completed | Finish"
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The reads end here, as if their splits had no more rows: the watermark goes to the end of time (rule 11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The answer to a `Report`: the worker's lease runs anew from when it sent that. Without one it exits (rule 36)."""
+
+
+ToWorker: TypeAlias = "Deploy | Trigger | Completed | Finish | Drain | Renewed"
 
 
 # -- from a worker
@@ -147,11 +157,13 @@ class Failed:
 class Report:
     """A sign of life, and what progress shows of the worker.
 
-    `turns`: how many steps of work it has done; one that stays the same while there is work hangs, in `step` (rule 36).
+    `turns`: how often its loop has come round, also with nothing to do; one that stays the same hangs (rule 36).
+    `where`: the step and the line that it is in, where that is known.
     Times are event time in microseconds, None where none is known.
     """
 
     turns: int
+    where: str | None = None
     rows_in: int = 0
     rows_out: int = 0
     late: int = 0
@@ -257,6 +269,8 @@ _KINDS: dict[str, type[Message]] = {
         Trigger,
         Completed,
         Finish,
+        Drain,
+        Renewed,
         Joined,
         Deployed,
         ReadEnded,

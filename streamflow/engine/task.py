@@ -74,6 +74,7 @@ class Task:
         self._now = MIN_TIME
         self.channels: list[Channel] = []
         self._barrier: Barrier | None = None
+        self._newest = 0
         self._waiting: set[Channel | int] = set()
         self._open: set[Channel | int] = set()
         self.rejections = self._chain.rejections
@@ -431,7 +432,10 @@ class Task:
         return self._begin(self._end(self.reads()))
 
     def _align(self, sources: Sequence[Channel | int], barrier: Barrier) -> Steps:
-        if self._barrier is None:
+        if barrier.checkpoint < self._newest:
+            return  # that checkpoint was given up (rule 25)
+        if barrier.checkpoint > self._newest:  # an alignment on an older one is over: what waited in it goes on
+            self._newest = barrier.checkpoint
             self._barrier = barrier
             self._waiting = set(self._open)
         self._waiting.difference_update(sources)

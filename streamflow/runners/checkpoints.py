@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from streamflow.cluster.checkpoint import Checkpoint
+from streamflow.cluster.coordinator import Part
 from streamflow.cluster.job_log import JobLog
 from streamflow.cluster.manifest import Manifest, from_json, to_json
 from streamflow.connect.sink import Committable
@@ -104,19 +105,17 @@ class CheckpointedJob:
         """By the sink's step, what `base` prepared and nobody has confirmed as committed: to be committed again."""
         return {} if self.base is None else self.base.committables
 
-    def save(
-        self, checkpoint: Checkpoint, committables: Mapping[str, Sequence[Committable]], *, completed: bool
-    ) -> None:
+    def save(self, checkpoint: int, key_groups: int, part: Part[bytes], *, completed: bool) -> None:
         """Make the checkpoint complete: from here on it is what the next attempt goes on from."""
         manifest = Manifest(
             job=self.job,
             flow=self._flow,
-            checkpoint=checkpoint.number,
-            key_groups=checkpoint.key_groups,
+            checkpoint=checkpoint,
+            key_groups=key_groups,
             completed=completed,
-            splits=checkpoint.splits,
-            state=self._write(checkpoint),
-            committables=committables,
+            splits=part.splits,
+            state=self._write(checkpoint, part.state),
+            committables=part.committables,
         )
         self._log.complete(to_json(manifest))
         self._previous, self._latest = self._latest, manifest
@@ -129,12 +128,12 @@ class CheckpointedJob:
             for path in sorted(self._previous.paths() - self._latest.paths()):
                 self._store.delete(path)
 
-    def _write(self, checkpoint: Checkpoint) -> dict[str, list[StateFile]]:
+    def _write(self, checkpoint: int, state: Mapping[str, Sequence[bytes]]) -> dict[str, list[StateFile]]:
         """The files of a checkpoint; one that has not changed since the latest is not written again (rule 30)."""
-        folder = f"state/{self.attempt}-{checkpoint.number}"
+        folder = f"state/{self.attempt}-{checkpoint}"
         written: dict[str, list[StateFile]] = {}
         number = 0
-        for address, parts in checkpoint.state.items():
+        for address, parts in state.items():
             before = (
                 {} if self._latest is None else {(f.size, f.checksum): f for f in self._latest.state.get(address, ())}
             )

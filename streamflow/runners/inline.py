@@ -18,11 +18,13 @@ from streamflow.cluster.checkpoint import Checkpoint
 from streamflow.cluster.coordinator import (
     Acknowledged,
     CheckpointDue,
-    Commit,
-    Committed,
+    Complete,
+    Concluded,
     Coordinator,
+    CoordinatorInstruction,
     Finish,
-    Instruction,
+    GiveUp,
+    Part,
     ReadEnded,
     Trigger,
     assign,
@@ -84,11 +86,10 @@ class InlineJob:
         self.checkpoint: Checkpoint | None = checkpoint
         self.finished = False
         self.batches_read = 0
-        self._coordinator = Coordinator(
+        self._coordinator: Coordinator[bytes] = Coordinator(
             workers=graph.workers,
             stages=graph.stages,
             reads=[graph.nodes[read].step for read in graph.reads()],
-            key_groups=graph.key_groups,
             first=1 if checkpoint is None else checkpoint.number + 1,
         )
         self._unfinished = {(worker, stage) for worker in range(graph.workers) for stage in range(graph.stages)}
@@ -262,21 +263,24 @@ class InlineJob:
                 self._prepared[worker, node] += self._pending[worker, node]
                 self._pending[worker, node] = []
         splits = {r.node.step: r.states() for w, r in self._reads if w == worker and stage == 0}
-        state = {address: encode(part) for address, part in task.snapshot().items()}
-        self._instruct(self._coordinator.handle(Acknowledged(worker, stage, checkpoint, state, splits)))
+        state = {address: [encode(part)] for address, part in task.snapshot().items()}
+        part = Part(splits=splits, state=state)
+        self._instruct(self._coordinator.handle(Acknowledged(worker, stage, checkpoint, part)))
 
-    def _instruct(self, instructions: Iterable[Instruction]) -> None:
+    def _instruct(self, instructions: Iterable[CoordinatorInstruction[bytes]]) -> None:
         for instruction in instructions:
             match instruction:
                 case Trigger(barrier):
                     for worker in range(self._graph.workers):
                         self._begin((worker, 0), self._control(worker, barrier))
-                case Commit(checkpoint):
+                case Complete(barrier, part):
                     check_budget(self._graph, self._tasks.values())
-                    self._commit(checkpoint)
+                    self._commit(barrier.checkpoint, part)
                 case Finish():
                     for worker in range(self._graph.workers):
                         self._begin((worker, 0), self._control(worker, None))
+                case GiveUp(why):
+                    raise EngineError(why)
                 case other:
                     assert_never(other)
 
@@ -285,12 +289,13 @@ class InlineJob:
         task = self._tasks[worker, 0]
         yield from task.to_end(task.on_end() if barrier is None else task.on_trigger(barrier))
 
-    def _commit(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
+    def _commit(self, number: int, part: Part[bytes]) -> None:
+        state = {address: tuple(snapshots) for address, snapshots in part.state.items()}
+        self.checkpoint = Checkpoint(number=number, key_groups=self._graph.key_groups, splits=part.splits, state=state)
         for (_, node), batches in self._prepared.items():
             self.committed[node] += batches
             batches.clear()
-        self._instruct(self._coordinator.handle(Committed(checkpoint.number)))
+        self._instruct(self._coordinator.handle(Concluded(number)))
 
     # -- what the test does
 

@@ -17,16 +17,16 @@ from typing import Any, ParamSpec, TypeAlias, assert_never, cast
 
 import pyarrow as pa
 
-from streamflow.cluster.checkpoint import Checkpoint
 from streamflow.cluster.coordinator import (
     Acknowledged,
     CheckpointDue,
-    Commit,
-    Committed,
+    Complete,
+    Concluded,
     Coordinator,
     CoordinatorEvent,
     Finish,
-    Instruction,
+    GiveUp,
+    Part,
     ReadEnded,
     StopAsked,
     Trigger,
@@ -208,11 +208,10 @@ class _LocalJob:
         self._reads: list[OpenRead] = []
         self._sinks: dict[int, _OpenSink] = {}
         self._rows_in = 0
-        self._coordinator = Coordinator(
+        self._coordinator: Coordinator[bytes] = Coordinator(
             workers=1,
             stages=1,
             reads=[graph.nodes[read].step for read in graph.reads()],
-            key_groups=graph.key_groups,
             first=1 if stored is None else stored.first,
         )
         base = None if stored is None else stored.checkpoint()
@@ -373,24 +372,23 @@ class _LocalJob:
         if refused is not None:
             self._carry_out(self._task.on_refused(sink.node.id, refused))
 
-    def _tell(self, event: CoordinatorEvent) -> None:
-        self._instruct(self._coordinator.handle(event))
-
-    def _instruct(self, instructions: Iterable[Instruction]) -> None:
-        for instruction in instructions:
+    def _tell(self, event: CoordinatorEvent[bytes]) -> None:
+        for instruction in self._coordinator.handle(event):
             match instruction:
                 case Trigger(barrier):
                     self._carry_out_all(self._task.on_trigger(barrier))
-                case Commit(checkpoint):
+                case Complete(barrier, part, ended):
                     check_budget(self._graph, [self._task])
                     if self._stored is not None:
-                        self._save(self._stored, checkpoint)
+                        self._stored.save(barrier.checkpoint, self._graph.key_groups, part, completed=ended)
                     self._commit()
                     if self._stored is not None:
                         self._stored.confirm()
-                    self._tell(Committed(checkpoint.number))
+                    self._tell(Concluded(barrier.checkpoint))
                 case Finish():
                     self._carry_out_all(self._task.on_end())
+                case GiveUp(why):
+                    raise EngineError(why)
                 case other:
                     assert_never(other)
 
@@ -400,19 +398,16 @@ class _LocalJob:
 
     def _prepare(self, barrier: Barrier) -> None:
         """Phase one. Where checkpoints are not stored nothing outlives this process, and no state is written."""
-        state: dict[str, bytes] = {}
+        state: dict[str, list[bytes]] = {}
         splits: dict[str, dict[str, SplitState]] = {}
         if self._stored is not None:
-            state = {address: encode(part) for address, part in self._task.snapshot().items()}
+            state = {address: [encode(part)] for address, part in self._task.snapshot().items()}
             splits = {read.node.step: read.states() for read in self._reads}
         for sink in self._sinks.values():
             self._at_sink(sink.node, _prepare, sink, barrier)
-        self._tell(Acknowledged(0, 0, barrier.checkpoint, state, splits))
-
-    def _save(self, stored: CheckpointedJob, checkpoint: Checkpoint) -> None:
         prepared = {sink.node.step: list(sink.prepared) for sink in self._sinks.values() if sink.prepared}
-        ended = checkpoint.final and all(read.ended for read in self._reads)
-        stored.save(checkpoint, prepared, completed=ended)
+        part = Part(splits=splits, state=state, committables=prepared)
+        self._tell(Acknowledged(0, 0, barrier.checkpoint, part))
 
     def _commit_again(self, stored: CheckpointedJob) -> None:
         """What the checkpoint prepared and an earlier attempt may not have committed; what else it staged goes."""

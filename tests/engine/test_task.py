@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
@@ -176,6 +177,35 @@ def test_a_barrier_is_aligned_when_all_that_was_held_has_gone_out_and_nothing_is
         pieces.append([type(output) for output in outputs])
         assert made.is_blocked(0) == made.pending
     assert pieces == [[Write, Write], [Write, Write], [Write, Aligned]]
+
+
+def behind_exchange() -> Task:
+    """The task of a sink that two workers send to."""
+    out = dataclasses.replace(sink(1, Edge(0, exchange=("n",))), stage=1)
+    return Task(PhysicalGraph(name="t", workers=2, key_groups=128, nodes=(READ, out)), 1, 0)
+
+
+def test_a_newer_barrier_cancels_the_alignment_of_an_older_one() -> None:
+    made = behind_exchange()
+    first, second = made.channels
+    assert made.on_event(first, Barrier(3)) == []
+    assert made.is_blocked(first)
+    assert made.on_event(second, Barrier(4)) == []
+    assert not made.is_blocked(first)
+    assert made.is_blocked(second)
+    assert made.on_event(first, Barrier(4)) == [Aligned(Barrier(4))]
+    assert not made.is_blocked(second)
+
+
+def test_an_older_barrier_that_comes_late_is_ignored() -> None:
+    made = behind_exchange()
+    first, second = made.channels
+    made.on_event(first, Barrier(4))
+    assert made.on_event(second, Barrier(3)) == []
+    assert not made.is_blocked(second)
+    assert made.on_event(second, Barrier(4)) == [Aligned(Barrier(4))]
+    assert made.on_event(first, Barrier(3)) == []
+    assert not made.is_blocked(first)
 
 
 def test_rows_that_a_sink_refuses_in_between_become_letters_before_the_barrier_is_aligned() -> None:
