@@ -20,6 +20,7 @@ TEXTS = sorted(
     if path.is_file()
 )
 CLOCK = ROOT / "streamflow/engine/clock.py"
+SOCKETS = ROOT / "streamflow/runners/sockets.py"
 LOCAL = ROOT / "streamflow/runners/local.py"
 CLOCKS = frozenset({
     "time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns",
@@ -85,8 +86,9 @@ def test_time_and_chance_come_from_outside() -> None:
     def found(path: Path) -> list[str]:
         return [called for called, call in calls(path) if called in CLOCKS or uses_chance(called, call)]
 
-    assert where([path for path in CODE if path not in {CLOCK, LOCAL}], found) == {}
-    assert [called for called in found(LOCAL) if called != "uuid.uuid4"] == []  # the name of a new job
+    assert where([path for path in CODE if path not in {CLOCK, LOCAL, SOCKETS}], found) == {}
+    assert set(found(LOCAL)) == {"uuid.uuid4"}  # the name of a new job
+    assert set(found(SOCKETS)) == {"secrets.token_bytes"}  # what a job's processes know each other by
 
 
 def test_the_core_needs_only_pyarrow_and_numpy() -> None:
