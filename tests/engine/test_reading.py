@@ -8,7 +8,7 @@ from streamflow_connectors import memory, parquet
 
 import streamflow as sf
 from streamflow.engine.outputs import Send
-from streamflow.engine.reading import OpenRead
+from streamflow.engine.reading import OpenRead, split_states
 from streamflow.engine.split_state import SplitState
 from streamflow.engine.split_time import SplitTime
 from streamflow.engine.task import Task
@@ -28,6 +28,13 @@ def test_a_file_that_cannot_be_asked_for_its_first_time_is_an_error_of_its_read(
     assert caught.value.step == "rows"
     assert caught.value.location is not None
     assert caught.value.location.file == __file__
+
+
+def test_a_split_that_appears_gets_a_number_that_no_other_has_had() -> None:
+    """Its rows would else change places with another's, of the same event time (rule 13)."""
+    known = {"b": SplitState(number=0), "c": SplitState(number=3)}
+    numbers = {name: state.number for name, state in split_states(["a", "b", "c", "d"], known).items()}
+    assert numbers == {"a": 4, "b": 0, "c": 3, "d": 5}
 
 
 def test_a_read_whose_splits_had_all_ended_before_a_restart_is_never_idle_but_at_the_end_of_time_at_once() -> None:

@@ -195,3 +195,47 @@ def test_ended_and_idle_splits_together_keep_the_watermark(end_first: bool) -> N
     splits.on_ended("a")
     assert splits.watermark(ended=False).time < MAX_TIME
     assert splits.watermark(ended=False).idle
+
+
+def test_inputs_that_come_from_the_same_splits_are_idle_only_together() -> None:
+    """Two workers' partials of one read: the one that has not been told of the silence yet may still hold rows."""
+    read = frozenset({"read"})
+    merger = Merger(2, [read, read])
+    merger.update(0, Watermark(5))
+    merger.update(1, Watermark(10))
+    assert merger.update(0, Watermark(5, idle=True)) is None
+    assert merger.current == Watermark(5)
+    merger.update(0, Watermark(10, idle=True))
+    assert merger.update(1, Watermark(10, idle=True)) == Watermark(10, idle=True)
+
+
+def test_the_watermark_of_a_read_never_goes_back_when_a_split_wakes_far_behind() -> None:
+    splits = clock({"a": MIN_TIME, "b": MIN_TIME}, idle=1)
+    splits.on_rows("a", 10)
+    splits.on_rows("b", 50)
+    for now in (0, 1):
+        splits.on_quiet(["a"], now)
+    assert splits.watermark(ended=False).time == 50
+    splits.on_rows("a", 20)
+    assert splits.watermark(ended=False).time == 50
+
+
+def test_splits_that_become_idle_together_leave_the_watermark_at_the_least_of_them() -> None:
+    splits = clock({"a": MIN_TIME, "b": MIN_TIME}, idle=1)
+    splits.on_rows("a", 10)
+    splits.on_rows("b", 50)
+    assert splits.watermark(ended=False) == Watermark(10)
+    for now in (0, 1):
+        splits.on_quiet(["a", "b"], now)
+    assert splits.watermark(ended=False) == Watermark(10, idle=True)
+
+
+def test_silence_from_before_a_pause_does_not_count_after_it() -> None:
+    splits = clock({"a": MIN_TIME, "b": MIN_TIME}, idle=30)
+    splits.on_quiet(["a", "b"], 0)
+    splits.on_paused(["a"])
+    splits.on_quiet(["a", "b"], 40)
+    splits.on_rows("b", 7)
+    assert splits.watermark(ended=False) == Watermark(MIN_TIME), "split a has been quiet for no time"
+    splits.on_quiet(["a"], 70)
+    assert splits.watermark(ended=False) == Watermark(7)

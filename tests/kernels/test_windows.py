@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamflow.kernels.windows import CumulativeSlices, FinalBound, Slices, SlidingSlices
+from streamflow.kernels.windows import CumulativeSlices, FinalBound, Slices, SlidingSlices, dropped_before
 
 LEAST, GREATEST = -(2**63), 2**63 - 1
 
@@ -133,3 +133,16 @@ def test_a_final_bound_is_its_own_window() -> None:
 def test_a_cumulative_window_is_a_multiple_of_its_step() -> None:
     with pytest.raises(ValueError, match="multiple of its step, not 10 of 3"):
         CumulativeSlices(10, 3)
+
+
+@pytest.mark.parametrize("window", [SlidingSlices(10, 4), SlidingSlices(10, 10, 3), CumulativeSlices(30, 10)])
+def test_ends_of_windows_stay_at_the_end_of_all_time(window: Slices) -> None:
+    last = window.windows_of(window.slice_of(GREATEST - 1)).stop - 1
+    numbers = np.arange(last - 3, last + 1)
+    assert window.ends(numbers).tolist() == [window.window_bounds(int(number))[1] for number in numbers]
+    assert window.ends(numbers)[-1] == GREATEST
+
+
+def test_a_watermark_less_the_lateness_stays_in_time() -> None:
+    watermarks = np.array([-(2**63), -(2**63) + 9, 100, GREATEST - 1, GREATEST])
+    assert dropped_before(watermarks, 10).tolist() == [-(2**63), -(2**63), 90, GREATEST - 11, GREATEST]

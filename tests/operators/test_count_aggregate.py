@@ -43,6 +43,10 @@ def test_rows_are_counted_in_time_order_when_the_watermark_has_passed_them() -> 
     assert run(operator, [("a", 8, 25)], 31) == [("a", 12)]
 
 
+def test_rows_of_several_batches_are_counted_in_the_order_of_time() -> None:
+    assert run(two(), [("a", 1, 10), ("a", 4, 30)], [("a", 2, 20), ("a", 8, 40)], 41) == [("a", 3), ("a", 12)]
+
+
 def test_each_key_counts_for_itself_and_what_is_left_is_sent_at_the_end() -> None:
     assert run(two(), [("a", 1, 1), ("b", 2, 2), ("a", 4, 3)], 10) == [("a", 5)]
     assert sorted(run(two(), [("a", 1, 1), ("b", 2, 2), ("a", 4, 3), ("a", 8, 4)], MAX_TIME)) == [
@@ -54,6 +58,12 @@ def test_each_key_counts_for_itself_and_what_is_left_is_sent_at_the_end() -> Non
 
 def test_rows_of_one_time_go_by_their_values() -> None:
     assert run(two(), [("a", 4, 1), ("a", 1, 1), ("a", 2, 1), ("a", 3, 1)], 2) == [("a", 3), ("a", 7)]
+
+
+def test_a_row_at_the_watermark_is_not_counted_yet() -> None:
+    operator = two()
+    assert run(operator, [("a", 4, 10), ("a", 2, 10)], 10) == []
+    assert run(operator, [("a", 1, 10)], 11) == [("a", 3)]
 
 
 def test_a_row_below_the_watermark_is_late_and_one_at_it_is_not() -> None:

@@ -91,12 +91,62 @@ def test_a_timer_goes_off_before_the_first_row_at_its_time_and_after_those_below
     ]
 
 
+def test_rows_of_several_batches_come_in_the_order_of_time() -> None:
+    calls: list[int] = []
+
+    class Called(KeyedFunction):
+        def on_row(self, k: str, _time: int) -> Told:
+            calls.append(_time)
+            return Told(k, "row", 0)
+
+    called = process(Called())
+    for times in ((10, 14), (16, 12)):
+        list(called.on_batch(0, batch(*(("a", 0, time) for time in times))))
+    list(called.on_watermark(Watermark(20)))
+    assert calls == [10, 12, 14, 16]
+
+
+class Chain(KeyedFunction):
+    """Each timer sets the next one."""
+
+    first, second = timer(), timer()
+
+    def on_row(self, k: str, _time: int) -> Told:
+        self.first.set(_time + 1)
+        return Told(k, "row", 0)
+
+    def on_first(self, k: str, _time: int) -> Told:
+        self.second.set(_time + 1)
+        return Told(k, "first", 0)
+
+    def on_second(self, k: str, _time: int) -> Told:
+        return Told(k, "second", 0)
+
+
+def test_a_timer_that_a_timer_sets_goes_off_before_the_next_row() -> None:
+    chain = process(Chain())
+    list(chain.on_batch(0, batch(("a", 0, 10), ("a", 0, 12), ("a", 0, 20))))
+    found = [(what, time) for _, what, _, time in told(chain.on_watermark(Watermark(21)))]
+    assert found == [
+        *[("row", 10), ("first", 11), ("second", 12)],
+        *[("row", 12), ("first", 13), ("second", 14)],
+        *[("row", 20), ("first", 21)],
+    ]
+
+
 def test_a_timer_goes_off_when_the_watermark_reaches_it() -> None:
     log = process(Log())
     list(log.on_batch(0, batch(("a", 5, 10))))
     assert told(log.on_watermark(Watermark(14))) == [("a", "row", 5, 10)]
     assert told(log.on_watermark(Watermark(15))) == [("a", "alarm", 15, 15)]
     assert told(log.on_watermark(Watermark(16))) == []
+
+
+def test_what_a_timer_gives_has_its_time_however_far_the_watermark_has_gone() -> None:
+    log = process(Log())
+    list(log.on_batch(0, batch(("a", 5, 10))))
+    made = [row for row in log.on_watermark(Watermark(20)) if isinstance(row, pa.RecordBatch)]
+    assert [time for rows in made for time in rows.column("_time").view(pa.int64()).to_pylist()] == [10, 15]
 
 
 def test_setting_a_timer_moves_it() -> None:

@@ -169,13 +169,35 @@ def test_5_two_event_times_of_one_read_do_not_wait_for_one_another() -> None:
     )
     flow = sf.Flow("two")
     rows = flow.read("rows", memory.Source(table.to_batches(1), splits=2), event_time="a")
-    out = memory.Sink()
     aligned = sf.monotonic(align="1m")
     streams = [rows.with_event_time(name, watermark=aligned).step(name) for name in "ab"]
     counted = [s.window(sf.tumbling("1m")).agg(n=sf.count()) for s in streams]
-    counted[0].union(counted[1]).write("out", out)
-    sf.run(flow)
-    assert sum(out.table()["n"].to_pylist()) == 12
+    counted[0].union(counted[1]).write("out", memory.Sink())
+    job = Job(flow)
+    for _ in range(20):
+        if not job.read.ended:
+            list(job.read.poll(1, 0))
+    assert job.read.ended
+
+
+def test_5_a_split_does_not_wait_for_one_that_has_ended() -> None:
+    """The first split ends at 9 s, the others go on to a quarter of an hour."""
+    source = memory.Source(fast_and_slow((1, 100, 110), 10), splits=3)
+    job = Job(reading(source, align="1m"))
+    for _ in range(60):
+        if not job.read.ended:
+            list(job.read.poll(1, 0))
+    assert job.read.ended
+
+
+def test_4_a_split_that_waits_for_others_does_not_become_idle() -> None:
+    job = Job(reading(Quiet(again=10), idle="30s", align="1m"))
+    for second in range(0, 31, 10):
+        list(job.read.poll(10, second * SECOND))
+        assert job.read.paused == {"busy"}
+    list(job.read.poll(10, 40 * SECOND))
+    assert job.read.paused == frozenset(), "the quiet split is idle by now"
+    assert not any(watermark.idle for watermark in job.task.watermarks().values())
 
 
 class Quiet:

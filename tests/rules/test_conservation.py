@@ -188,6 +188,20 @@ def _bounds(row: dict[str, Any]) -> tuple[float, float]:
     return row["window_start"].timestamp(), row["window_end"].timestamp()
 
 
+def test_6_late_rows_carry_the_bounds_of_the_windows_whose_lateness_was_over() -> None:
+    """By the row at 13 s the window from 0 to 10 s is over, with its three seconds; a microsecond earlier it is not."""
+    for last, late in ((13 * SECOND - 1, []), (13 * SECOND, [(0, 10)])):
+        flow = sf.Flow("late")
+        rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t")
+        counts = rows.key_by("k").window(sf.tumbling("10s"), allowed_lateness="3s").agg(n=sf.count())
+        counts.write("out", memory.Sink())
+        counts.late().write("late", memory.Sink())
+        given = [{"k": "a", "bit": 0, "t": time} for time in (1, last, 2)]
+        results = sf.testing.run(flow, {"rows": [piece for row in given for piece in (row, sf.testing.advance("0s"))]})
+        assert [_bounds(row) for row in results["late"].to_pylist()] == late
+        assert sum(row["n"] for row in final(results["out"]).to_pylist()) == 3 - len(late)
+
+
 def test_8_a_window_takes_all_that_those_upstream_send_late() -> None:
     """Panes that the first window sends late are in time for the second, which was not asked to wait."""
     flow = sf.Flow("late")

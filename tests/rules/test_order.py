@@ -66,3 +66,31 @@ def test_rows_keep_their_place_through_every_step_that_passes_rows_on(table: Any
     for seed in range(4):
         [row] = sf.testing.run(flow(steps), {"rows": given}, workers=2, seed=seed, crashes=1)["out"].to_pylist()
         assert row["every"] == [90, 100, 40, 50, 60]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_of_rows_of_one_key_the_first_by_time_and_then_by_split_is_kept(table: Any, flow: Any, workers: int) -> None:
+    def steps(rows: sf.Stream) -> sf.Stream:
+        return rows.key_by("k").dedup(keep="first")
+
+    parts = [table([("a", 100 * split, 9), ("a", 100 * split + 1, 3), ("b", 100 * split, 5)]) for split in range(3)]
+    for seed in range(6):
+        out = sf.testing.run(flow(steps, bound="10s"), {"rows": splits(*parts)}, workers=workers, seed=seed)["out"]
+        assert sorted((row["k"], row["v"]) for row in out.to_pylist()) == [("a", 1), ("b", 0)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ties_of_a_top_go_by_the_other_columns_in_their_order_the_least_first(
+    table: Any, flow: Any, workers: int
+) -> None:
+    """All rows are equal in what is ranked by; of the rest `k` decides, and then `v`."""
+
+    def steps(rows: sf.Stream) -> sf.Stream:
+        ranked = rows.select("k", "v", best=sf.lit(1))
+        return ranked.window(sf.tumbling("10s")).top(3, by="best")
+
+    given = [("b", 1, 5), ("a", 9, 5), ("c", 0, 5), ("a", 7, 5), ("b", 0, 5)]
+    for seed in range(4):
+        parts = splits(*(table([row]) for row in given))
+        out = sf.testing.run(flow(steps), {"rows": parts}, workers=workers, seed=seed)["out"]
+        assert [(row["k"], row["v"]) for row in out.to_pylist()] == [("a", 7), ("a", 9), ("b", 0)]

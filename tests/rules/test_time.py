@@ -371,6 +371,22 @@ def test_7_the_result_of_a_window_belongs_to_the_second_window_of_the_same_size(
     ]
 
 
+@pytest.mark.parametrize("window", [sf.tumbling("10s"), sf.sliding("10s", every="4s"), sf.session("10s")])
+@pytest.mark.parametrize("how", ["agg", "refined", "top"])
+def test_7_results_of_every_kind_lie_a_microsecond_before_their_windows_end(
+    run_batches: Batches, window: Any, how: str
+) -> None:
+    def steps(rows: sf.Stream) -> sf.Stream:
+        if how == "top":
+            return rows.window(window).top(1, by="v").select("window_end", at="_time")
+        trigger = sf.trigger(early=100, accumulate=False) if how == "refined" else None
+        return rows.window(window, trigger=trigger).agg(n=sf.count()).select("window_end", at="_time")
+
+    found, _ = run_batches(steps, [("a", 1, 1), ("a", 2, 7 * SECOND), ("a", 1, 45 * SECOND)])
+    assert found
+    assert all(row["at"] == row["window_end"] - 1 for row in found)
+
+
 def test_7_a_result_below_the_watermark_that_was_sent_is_an_error_of_the_engine(flow: Flow) -> None:
     node = next(n for n in graph_of(flow(count)).nodes if n.label.startswith("aggregate"))
     assert isinstance(node.work, Run)

@@ -84,6 +84,14 @@ def test_rows_that_look_like_the_checksum_do_no_harm() -> None:
     assert decode(encode(snapshot)).rows.equals(rows)
 
 
+def test_rows_grouped_by_another_version_of_the_hash_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as other:
+        other.setattr(files, "HASH_VERSION", 2)
+        data = encode(example())
+    with pytest.raises(Fatal, match="version 2 of the key hash, not 1"):
+        decode(data)
+
+
 def test_another_format_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "FORMAT_VERSION", 2)
     data = encode(example())
