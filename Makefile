@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WORKERS ?= auto
 PEERS := .venv-peers
 
-.PHONY: help demo test integration check docs bench peers lock clean
+.PHONY: help demo test services integration check docs bench peers lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ demo: $(READY)  ## Hot items over ten million generated events, from Parquet fil
 
 test: $(READY)  ## All tests but the integration tier, doctests included
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not integration"
+
+services: $(READY)  ## Install the real servers that integration tests start, each once (some minutes)
+	@$(BIN)/python -m tests.services
 
 integration: $(READY)  ## Tests that need a whole process, a fresh environment or a real service
 	@$(BIN)/python -m pytest -q -m integration

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from streamflow.cluster.manifest import Manifest
-    from streamflow.state.local_store import LocalStore
+    from streamflow.state.store import CheckpointStore
 
 SUMMARY = "look into a checkpoint"
 DESCRIPTION = """\
@@ -37,7 +37,7 @@ _SHOWN = 20
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("ls", "show", "query"), help="what to do, see the examples")
-    parser.add_argument("folder", metavar="DIR", help="the folder that was given to --checkpoint")
+    parser.add_argument("folder", metavar="DIR", help="what was given to --checkpoint")
     parser.add_argument(
         "--key", metavar="COLUMN=VALUE", action="append", default=[], help="of query: a key column and its value"
     )
@@ -48,18 +48,18 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     from streamflow.runners.checkpoints import latest_manifest
-    from streamflow.state.local_store import LocalStore
+    from streamflow.state.stores import open_store
 
-    if not Path(arguments.folder).is_dir():
+    if "://" not in arguments.folder and not Path(arguments.folder).is_dir():
         raise UserError(f"no folder {arguments.folder!r}", remedy="give the folder that --checkpoint had")
-    store = LocalStore(arguments.folder)
+    store = open_store(arguments.folder)
     manifest = latest_manifest(store)
     if manifest is None:
         raise UserError(
             f"{arguments.folder} holds no complete checkpoint", remedy="give the folder that --checkpoint had"
         )
     if arguments.action == "ls":
-        for line in _listing(store, manifest, files=arguments.files):
+        for line in _listing(store, manifest, arguments.folder if arguments.files else None):
             print(line)
         return 0
     where = _where(arguments.key) if arguments.action == "query" else {}
@@ -68,7 +68,8 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     return 0
 
 
-def _listing(store: LocalStore, manifest: Manifest, *, files: bool) -> Iterator[str]:
+def _listing(store: CheckpointStore, manifest: Manifest, folder: str | None) -> Iterator[str]:
+    """The lines of `ls`; `folder`: where the files are that it names, None to name none."""
     ended = ", the job had come to its end" if manifest.completed else ""
     yield f"{manifest.flow}: checkpoint {manifest.checkpoint} of job {manifest.job}{ended}"
     for read, splits in manifest.splits.items():
@@ -83,11 +84,11 @@ def _listing(store: LocalStore, manifest: Manifest, *, files: bool) -> Iterator[
                 rows = _rows(store, manifest, address).num_rows
                 size = sum(part.size for part in parts)
                 yield f"  {_container_of(address)}: {rows} rows, {size} bytes"
-                if files:
-                    yield from (f"    {store.root / part.path}" for part in parts)
+                if folder is not None:
+                    yield from (f"    {folder.rstrip('/')}/{part.path}" for part in parts)
 
 
-def _rows(store: LocalStore, manifest: Manifest, address: str) -> pa.Table:
+def _rows(store: CheckpointStore, manifest: Manifest, address: str) -> pa.Table:
     """The rows of a container, from all workers."""
     import pyarrow as pa
 
@@ -97,7 +98,7 @@ def _rows(store: LocalStore, manifest: Manifest, address: str) -> pa.Table:
     return pa.Table.from_batches([decode(read_state(store, part)).rows for part in manifest.state[address]])
 
 
-def _state_of(store: LocalStore, manifest: Manifest, step: str | None) -> Iterator[tuple[str, pa.Table]]:
+def _state_of(store: CheckpointStore, manifest: Manifest, step: str | None) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each container of a step."""
     if step not in _steps(manifest):
         known = ", ".join(map(repr, _steps(manifest))) or "none"

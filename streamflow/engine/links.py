@@ -3,6 +3,9 @@
 What waits on a channel is bounded in time, not in rows (rule 34): every `INTERVAL` the receiver allows about as many
 bytes as it took in the last one, and twice as many where it had to wait for rows. A stage whose outgoing channels hold
 more than they may send has no room, and is to be given nothing until it has.
+
+Watermarks wait a moment before they go, for each costs its receiver about as much as a small batch: a later one takes
+the place of those before it. Rows may overtake one, for so they only come earlier than it says.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import pyarrow as pa
 
 from streamflow.engine.outputs import Channel, Port
 from streamflow.engine.wire import FIRST, Arrived, Bytes, Granted, Receiver, Sender
-from streamflow.operators.events import Event
+from streamflow.operators.events import Event, Watermark
 from streamflow.plan.physical import Edge, PhysicalGraph
 
 INTERVAL = 100_000
@@ -23,6 +26,8 @@ INTERVAL = 100_000
 LEAST = 32 * 1024
 MOST = 8 * 1024 * 1024
 """The bytes of a channel that may be under way."""
+LINGER = 5_000
+"""Microseconds for which a watermark may wait."""
 OWN = 4
 """Batches that may wait on a channel from a worker to itself."""
 
@@ -74,18 +79,41 @@ class Links:
                 inlet = _Inlet(port, sender, number)
                 self._inlets[Channel(port, sender)] = inlet
                 self._of_stage[graph.nodes[port[0]].stage].append(inlet)
+        self._held: dict[tuple[Port, int], Watermark] = {}
+        self._held_since = 0
         self._by_number = {(inlet.peer, inlet.number): inlet for inlet in self._inlets.values()}
         self._senders = {peer: Sender(self._schemas) for peer in peers}
         self._receivers = {peer: Receiver(self._schemas, 2 * MOST) for peer in peers}
 
     # -- towards the others
 
-    def send(self, port: Port, worker: int, event: Event) -> None:
+    def send(self, port: Port, worker: int, event: Event, now: int) -> None:
         """Put an event on the channel from this worker into `port` of `worker`."""
+        if isinstance(event, Watermark) and not event.idle:
+            if not self._held:
+                self._held_since = now
+            self._held[port, worker] = event
+            return
+        if not isinstance(event, pa.RecordBatch):
+            held = self._held.pop((port, worker), None)
+            if held is not None:
+                self._put(port, worker, held)
+        self._put(port, worker, event)
+
+    def _put(self, port: Port, worker: int, event: Event) -> None:
         if worker == self._worker:
             self._inlets[Channel(port, worker)].queue.append(Arrived(self._numbers[port], event))
         else:
             self._senders[worker].put(self._numbers[port], event)
+
+    def release(self, now: int | None) -> bool:
+        """Let watermarks go that have waited long enough at `now`; all, where it is None. Whether there were any."""
+        if not self._held or (now is not None and now - self._held_since < LINGER):
+            return False
+        for (port, worker), held in self._held.items():
+            self._put(port, worker, held)
+        self._held.clear()
+        return True
 
     def outgoing(self, peer: int) -> Iterator[Bytes]:
         """All that may be sent to a worker now, as pieces to be written to its connection one after the other."""

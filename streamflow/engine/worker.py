@@ -241,14 +241,15 @@ class Worker:
         return done
 
     def _step(self, now: int) -> bool:
+        self.links.release(now)
         for stage in reversed(range(self._graph.stages)):
             if not self.links.has_room(stage):
                 continue
             calls = self._under_way[stage] or self._next(stage, now)
             if calls:
-                self._go_on(stage)
+                self._go_on(stage, now)
                 return True
-        return False
+        return self.links.release(None)
 
     def _next(self, stage: int, now: int) -> deque[Calls]:
         """Begin what the stage may do next, if there is anything."""
@@ -265,11 +266,11 @@ class Worker:
                     calls.append(self._through(read, self._poll(index, now)))
         return calls
 
-    def _go_on(self, stage: int) -> None:
+    def _go_on(self, stage: int, now: int) -> None:
         """Make the calls that are next, up to where the task pauses."""
         calls, task = self._under_way[stage], self._tasks[stage]
         for outputs in calls[0]:
-            self._carry_out(task, outputs)
+            self._carry_out(task, outputs, now)
             if task.pending:
                 return
         calls.popleft()
@@ -312,16 +313,16 @@ class Worker:
 
     # -- what its tasks say
 
-    def _carry_out(self, task: Task, outputs: list[TaskOutput]) -> None:
+    def _carry_out(self, task: Task, outputs: list[TaskOutput], now: int) -> None:
         for output in outputs:
             match output:
                 case Send(port, worker, event):
-                    self.links.send(port, worker, event)
+                    self.links.send(port, worker, event, now)
                 case Write(node, batch):
                     assert self._sinks is not None
                     refused = self._sinks.write(node, batch, task.delivery(node))
                     if refused is not None:
-                        self._carry_out(task, task.on_refused(node, refused))
+                        self._carry_out(task, task.on_refused(node, refused), now)
                 case Aligned(barrier):
                     self._align(task, barrier)
                 case Finished():

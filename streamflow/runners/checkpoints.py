@@ -20,16 +20,18 @@ from streamflow.cluster.manifest import Manifest, from_json, to_json
 from streamflow.connect.sink import Committable
 from streamflow.connect.units import parse_duration
 from streamflow.errors import Fatal, UserError
-from streamflow.state.local_store import LocalStore
 from streamflow.state.store import CheckpointStore, NotFound, StateFile, require_fence
+from streamflow.state.stores import check_location, open_store
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Checkpoints:
     """Where a job keeps its checkpoints, and how often it takes one.
 
-    `location`: a folder of the job's own, local or mounted. `every`: the time from one checkpoint to the next, as
-    "10s". `allow_dropped_state`: start a changed flow although it has no step any more for some of the state.
+    `location`: a folder of the job's own, local or mounted, or a place of its own in a bucket, "s3://bucket/prefix",
+    with the extra `s3`; credentials, region and endpoint are taken from the environment, as AWS's tools take them.
+    `every`: the time from one checkpoint to the next, as "10s". `allow_dropped_state`: start a changed flow although it
+    has no step any more for some of the state.
 
     A job that is started again with the same folder goes on from its latest checkpoint, whether it was stopped or was
     killed; files that its sinks publish hold each result exactly once. One that had come to its end starts anew. Two
@@ -55,10 +57,7 @@ class Checkpoints:
         allow_dropped_state: bool = False,
     ) -> None:
         path = os.fspath(location)
-        if "://" in path:
-            raise UserError(
-                f"checkpoints cannot be kept at {path!r} in this version", remedy="give a local or mounted folder"
-            )
+        check_location(path)
         interval = parse_duration(every)
         if interval <= 0:
             raise UserError(f"every={every!r} is no interval", remedy='write every="10s"')
@@ -183,7 +182,7 @@ def read_state(store: CheckpointStore, file: StateFile) -> bytes:
 
 def base_of(checkpoints: Checkpoints, flow: str) -> Manifest | None:
     """What a job would go on from. Nothing is claimed: a job that runs there with another flow is not disturbed."""
-    manifest = latest_manifest(LocalStore(checkpoints.location))
+    manifest = latest_manifest(open_store(checkpoints.location))
     if manifest is not None and manifest.flow != flow:
         raise UserError(
             f"the checkpoints in {checkpoints.location} are of the flow {manifest.flow!r}, not of {flow!r}",
@@ -212,4 +211,4 @@ def check_place(base: Manifest, addresses: Collection[str], steps: Collection[st
 
 def open_job(checkpoints: Checkpoints, flow: str, new: str) -> CheckpointedJob:
     """Begin an attempt of the flow's job in its folder. `new`: see `CheckpointedJob`."""
-    return CheckpointedJob(LocalStore(checkpoints.location), flow, new, checkpoints.every)
+    return CheckpointedJob(open_store(checkpoints.location), flow, new, checkpoints.every)

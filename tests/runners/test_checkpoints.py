@@ -249,7 +249,7 @@ def test_a_job_that_another_has_taken_over_stops_and_publishes_nothing_more(tmp_
     ]
 
 
-@pytest.mark.parametrize(("location", "every"), [("s3://bucket/job", "10s"), ("folder", "0s")])
+@pytest.mark.parametrize(("location", "every"), [("ftp://host/job", "10s"), ("folder", "0s")])
 def test_what_cannot_be_is_refused_at_once(location: str, every: str) -> None:
     with pytest.raises(UserError):
         sf.Checkpoints(location, every)

@@ -2,20 +2,42 @@
 
 import errno
 import os
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import obstore.store
 import pytest
 
-from streamflow.errors import Fatal
+from streamflow.errors import Fatal, Retryable
 from streamflow.state.local_store import LocalStore
+from streamflow.state.object_store import ObjectStore
 from streamflow.state.store import AlreadyExists, CheckpointStore, NotFound, require_fence
+from streamflow.state.stores import open_store
 from streamflow.testing.stores import MemoryStore
+from tests.services.minio import MinIO
 
 
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
-    return LocalStore(tmp_path / "checkpoints") if request.param == "local" else MemoryStore()
+@pytest.fixture(params=["local", "memory", "bucket", pytest.param("minio", marks=pytest.mark.integration)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckpointStore:
+    match request.param:
+        case "minio":
+            return bucket(request.getfixturevalue("minio"), monkeypatch)
+        case "local":
+            return LocalStore(tmp_path / "checkpoints")
+        case "memory":
+            return MemoryStore()
+        case _:
+            return ObjectStore(obstore.store.MemoryStore(), "memory")
+
+
+def bucket(server: MinIO, monkeypatch: pytest.MonkeyPatch) -> CheckpointStore:
+    """A new bucket on a real server, found as a user's environment would say."""
+    name = uuid.uuid4().hex
+    server.make_bucket(name)
+    for variable, value in server.environment.items():
+        monkeypatch.setenv(variable, value)
+    return open_store(f"s3://{name}/checkpoints")
 
 
 def test_what_is_put_is_read_and_replaced(store: CheckpointStore) -> None:
@@ -114,3 +136,28 @@ def test_names_and_data_are_synced_before_the_answer(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "fsync", note)
     LocalStore(tmp_path / "new").create("log/1", b"1")
     assert synced == [tmp_path.name.split("-")[0], "new", ".tmp", "log"]
+
+
+@pytest.mark.integration
+def test_a_bucket_that_is_not_there_is_an_error_with_a_remedy(minio: MinIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in minio.environment.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(Fatal) as error:
+        open_store("s3://no-such-bucket/checkpoints").put("log/1", b"1")
+    assert error.value.remedy == "make the bucket, or correct its name"
+
+
+@pytest.mark.integration
+def test_wrong_keys_are_an_error_with_a_remedy(minio: MinIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in {**minio.environment, "AWS_SECRET_ACCESS_KEY": "wrong"}.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(Fatal) as error:
+        open_store("s3://bucket/checkpoints").put("log/1", b"1")
+    assert error.value.remedy == "give the job credentials that may read, write, list and delete there"
+
+
+def test_a_server_that_does_not_answer_may_answer_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in MinIO("http://127.0.0.1:1", Path()).environment.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(Retryable, match="log/1 cannot be read in the checkpoint store s3://bucket/checkpoints"):
+        open_store("s3://bucket/checkpoints").read("log/1")
