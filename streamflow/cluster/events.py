@@ -273,3 +273,13 @@ class Asked:
 
 PerformerEvent: TypeAlias = "Claimed | Recovered | Discovered | Saved | Committed | Confirmed | Copied | NotDone"
 JobEvent: TypeAlias = "PerformerEvent | Start | Tick | Heard | WorkerGone | AllGone | Asked"
+
+
+def of_attempt(event: JobEvent) -> int | None:
+    """The attempt that the event is of; None where it is of none.
+
+    >>> of_attempt(NotDone(Recover(3), StreamflowError("no answer"))), of_attempt(Tick())
+    (3, None)
+    """
+    found = event.what if isinstance(event, NotDone) else event
+    return getattr(found, "attempt", None)

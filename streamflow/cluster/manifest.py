@@ -26,8 +26,9 @@ MANIFEST_VERSION = 1
 class Manifest:
     """What a job goes on from.
 
-    `job`: its uuid. `completed`: its reads had ended, so that there is nothing to go on with. `splits`: by the read's
-    step. `state`: by `step/container`. `committables`: by the sink's step, what was prepared for this checkpoint.
+    `job`: its uuid. `final`: nothing was read behind it, the job was stopped or had ended. `completed`: its reads had
+    ended, so that there is nothing to go on with. `splits`: by the read's step. `state`: by `step/container`.
+    `committables`: by the sink's step, what was prepared for this checkpoint.
     """
 
     job: str
@@ -38,6 +39,7 @@ class Manifest:
     splits: Splits
     state: Files
     committables: Committables = field(default_factory=dict)
+    final: bool = False
 
     def paths(self) -> set[str]:
         """The files that it names."""
@@ -57,6 +59,7 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         "flow": manifest.flow,
         "checkpoint": manifest.checkpoint,
         "key_groups": manifest.key_groups,
+        "final": manifest.final,
         "completed": manifest.completed,
         "splits": splits_to_json(manifest.splits),
         "state": files_to_json(manifest.state),
@@ -78,6 +81,7 @@ def from_json(found: Mapping[str, Any]) -> Manifest:
             flow=str(found["flow"]),
             checkpoint=int(found["checkpoint"]),
             key_groups=int(found["key_groups"]),
+            final=bool(found["final"]),
             completed=bool(found["completed"]),
             splits=splits_from_json(found["splits"]),
             state=files_from_json(found["state"]),

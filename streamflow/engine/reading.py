@@ -280,6 +280,12 @@ class OpenRead:
         self.ended = self._all_ended()
         yield from self._task.to_end(self._task.on_split_ended(self.node.id, split, last=self.ended))
 
+    def drain(self) -> Iterator[list[TaskOutput]]:
+        """End here, as if no split had another row. Taken as `poll` is."""
+        if not self.ended:
+            self.ended = True
+            yield from self._task.to_end(self._task.on_read_ended(self.node.id))
+
     def states(self) -> dict[str, SplitState]:
         """Every split of this worker as of now: exactly the rows that the task was given."""
         positions = self.positions()

@@ -23,10 +23,12 @@ from streamflow.engine.control import (
     Declined,
     Deploy,
     Deployed,
+    Drain,
     Failed,
     Finish,
     FromWorker,
     ReadEnded,
+    Renewed,
     Report,
     ToWorker,
     Trigger,
@@ -117,6 +119,8 @@ class Worker:
         self.writes: list[Callable[[], Written]] = []
         """To be called once each, in order, anywhere; what one gives is handed to `on_written`."""
         self._running = False
+        self._stopped = False
+        """A final barrier has come: nothing is read behind it."""
         self._said: list[FromWorker] = []
         self._tasks: list[Task] = []
         self._reads: list[OpenRead] = []
@@ -139,11 +143,16 @@ class Worker:
                 case Deploy():
                     self._deploy(message)
                 case Trigger(barrier):
+                    self._stopped = self._stopped or barrier.final
                     self._under_way[0].append(self._trigger(barrier))
                 case Completed(checkpoint):
                     self._completed(checkpoint)
                 case Finish():
                     self._under_way[0].append(self._finish())
+                case Drain():
+                    self._under_way[0] += [self._through(read, read.drain()) for read in self._reads if not read.ended]
+                case Renewed():
+                    pass
                 case other:
                     assert_never(other)
 
@@ -259,7 +268,7 @@ class Worker:
             calls.append(self._event(task, channel, self.links.take(channel, now)))
         elif task.goes_by_clock and (due := task.next_wakeup()) is not None and due <= self._clock.now():
             calls.append(self._time(task))
-        elif stage == 0:
+        elif stage == 0 and not self._stopped:
             for index, read in enumerate(self._reads):
                 if read.can_poll(now) and not task.is_blocked(read.node.id):
                     self._measure(index, now)
@@ -370,7 +379,8 @@ class Worker:
 
     def wakes_at(self) -> int | None:
         """When `step` is to be called again if nothing comes in before, on the monotonic clock."""
-        waiting = [read.wakes_at for read in self._reads if not read.ended and read.wakes_at is not None]
+        reads = () if self._stopped else self._reads
+        waiting = [read.wakes_at for read in reads if not read.ended and read.wakes_at is not None]
         ahead = self._clock.monotonic() - self._clock.now()
         waiting += [due + ahead for task in self._tasks if (due := task.next_wakeup()) is not None]
         return min(waiting, default=None)

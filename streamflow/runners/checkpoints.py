@@ -122,7 +122,7 @@ class CheckpointedJob:
     def confirm(self) -> None:
         """The latest checkpoint is committed everywhere: what was there before it is not needed any more (rule 26)."""
         assert self._latest is not None
-        self._log.confirm()
+        self._log.confirm(self._log.base)
         if self._previous is not None:
             for path in sorted(self._previous.paths() - self._latest.paths()):
                 self._store.delete(path)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamflow.cluster.job_log import HORIZON, Fenced, JobLog
+from streamflow.cluster.job_log import BLOCK, CONFIRMED, Fenced, JobLog
 from streamflow.errors import EngineError, Fatal, Retryable
 from streamflow.testing.stores import MemoryStore
 
@@ -100,51 +100,147 @@ def test_two_that_claim_at_once_get_two_attempts() -> None:
     assert (overtaking.attempt, late.attempt) == (1, 2)
 
 
-def test_old_entries_go_and_the_log_goes_on_behind_its_horizon() -> None:
+def with_manifests(store: MemoryStore, nonce: str, until: int) -> JobLog:
+    """A log that has as many entries, and confirms each."""
+    log = started(store, nonce)
+    while log.last < until:
+        log.complete({"checkpoint": log.last})
+        log.confirm(log.base)
+    return log
+
+
+@pytest.mark.parametrize("last", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3, 5 * BLOCK])
+def test_the_end_of_a_log_is_found_however_long_it_is(last: int) -> None:
+    store = MemoryStore()
+    with_manifests(store, "a", last)
+    successor = JobLog(store, "b")
+    assert successor.claim() == (None if last == 1 else {"checkpoint": last - 1})
+    assert (successor.attempt, successor.last) == (2, last + 1)
+
+
+def test_of_old_entries_every_256th_stays_and_nothing_of_what_it_held() -> None:
+    store = MemoryStore()
+    with_manifests(store, "a", 3 * BLOCK + 2)
+    kept = {f"log/{number}" for number in (BLOCK, 2 * BLOCK, 3 * BLOCK, 3 * BLOCK + 1, 3 * BLOCK + 2)}
+    assert set(store.files) == kept | {CONFIRMED}
+    assert (store.files[f"log/{BLOCK}"], store.files[f"log/{2 * BLOCK}"]) == (b"", b"")
+
+
+def test_entries_of_a_block_in_which_something_is_kept_stay() -> None:
+    store = MemoryStore()
+    log = with_manifests(store, "a", BLOCK + 5)
+    assert "log/1" not in store.files
     store = MemoryStore()
     log = started(store, "a")
-    for checkpoint in range(1, 6):
-        log.complete({"checkpoint": checkpoint})
-        log.confirm()
-    assert sorted(store.files) == ["log/6", HORIZON]
-    assert JobLog(store, "b").claim() == {"checkpoint": 5}
+    while log.last < BLOCK + 5:
+        log.complete({"checkpoint": log.last})
+        log.confirm(BLOCK - 1)
+    assert "log/1" in store.files
 
 
-def test_what_a_manifest_prepared_is_confirmed_by_the_horizon_and_by_nothing_else() -> None:
+def test_what_a_manifest_prepared_is_confirmed_by_nothing_else() -> None:
     store = MemoryStore()
     log = started(store, "a")
     log.complete({"checkpoint": 1})
     unsure = started(store, "b")
     assert not unsure.confirmed
     unsure.complete({"checkpoint": 2})
-    unsure.confirm()
+    unsure.confirm(unsure.base)
     assert started(store, "c").confirmed
     unsure = started(store, "d")
     unsure.complete({"checkpoint": 3})
     assert not started(store, "e").confirmed
 
 
-def test_a_zombie_that_creates_in_the_gap_below_the_horizon_is_fenced() -> None:
+def test_a_zombie_that_confirms_late_harms_nobody() -> None:
     store = MemoryStore()
     zombie = started(store, "a")
-    successor = started(store, "b")
-    successor.complete({"checkpoint": 1})
-    successor.confirm()
+    zombie.complete({"checkpoint": 1})
+    with_manifests(store, "b", 2 * BLOCK)
+    zombie.confirm(zombie.base)
+    third = JobLog(store, "c")
+    assert third.claim() == {"checkpoint": 2 * BLOCK - 1}
+    assert not third.confirmed  # to be committed again, which is harmless
+
+
+def test_a_zombie_that_creates_in_the_gap_is_fenced() -> None:
+    store = MemoryStore()
+    zombie = started(store, "a")
+    with_manifests(store, "b", BLOCK + 1)
+    assert "log/2" not in store.files
     with pytest.raises(Fenced, match="the log has moved on"):
         zombie.complete({"checkpoint": 1})
 
 
-def test_a_log_whose_first_entry_is_gone_is_damaged() -> None:
+def test_manifests_that_are_still_there_are_found_past_the_claims_between_them() -> None:
     store = MemoryStore()
-    log = started(store, "a")
-    log.complete({"checkpoint": 1})
-    log.confirm()
-    store.delete("log/2")
-    with pytest.raises(Fatal, match="the entry 2 of the job's log is gone"):
+    for nonce in "abc":
+        log = started(store, nonce)
+        log.complete({"checkpoint": log.last})
+    for nonce in "de":
+        log = started(store, nonce)
+    assert log.manifests(2) == [(4, {"checkpoint": 3}), (6, {"checkpoint": 5})]
+    assert [number for number, _ in log.manifests(9)] == [2, 4, 6]
+
+
+def test_a_log_whose_end_is_gone_is_damaged() -> None:
+    store = MemoryStore()
+    store.put("log/1", b"")
+    with pytest.raises(Fatal, match="the entry 1 of the job's log is gone"):
         JobLog(store, "b").claim()
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"kind":"claim","attempt":"x"}'])
+# -- the same writer again
+
+
+def test_further_attempts_of_a_writer_follow_on_its_own_entries() -> None:
+    store = MemoryStore()
+    log = started(store, "a")
+    log.complete({"checkpoint": 1})
+    assert log.claim() == {"checkpoint": 1}
+    assert log.attempt == 2
+    log.complete({"checkpoint": 2})
+    assert log.claim() == {"checkpoint": 2}
+    assert log.attempt == 3
+
+
+def test_a_writer_that_was_taken_over_does_not_take_the_job_back() -> None:
+    store = MemoryStore()
+    log = started(store, "a")
+    started(store, "b")
+    before = dict(store.files)
+    with pytest.raises(Fenced, match="attempt 1 was taken over by attempt 2"):
+        log.claim()
+    assert store.files == before
+
+
+def test_what_a_writer_wrote_without_knowing_counts() -> None:
+    """Every answer about a manifest is lost, and no read sees it in time; it stands nevertheless."""
+
+    class Late(MemoryStore):
+        hidden = False
+
+        def create(self, path: str, data: bytes) -> None:
+            super().create(path, data)
+            if self.hidden:
+                raise Retryable("no answer")
+
+        def read(self, path: str) -> bytes:
+            if self.hidden:
+                raise Retryable("no answer")
+            return super().read(path)
+
+    store = Late()
+    log = started(store, "a")
+    store.hidden = True
+    with pytest.raises(Retryable):
+        log.complete({"checkpoint": 1})
+    store.hidden = False
+    assert log.claim() == {"checkpoint": 1}
+    assert (log.attempt, log.last) == (2, 3)
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b'{"version":1}', b'{"version":1,"kind":"claim","attempt":"x"}'])
 def test_a_damaged_entry_is_an_error_that_names_it(data: bytes) -> None:
     store = MemoryStore()
     store.put("log/1", data)
@@ -185,7 +281,7 @@ def test_checkpoints_are_completed_by_one_attempt_each_and_in_order(seed: int) -
         completed.append(last + 1)
         writers[index] = (log, last + 1)
         if rng.random() < 0.3:
-            log.confirm()
+            log.confirm(log.base)
 
     steps: list[Callable[[], None]] = [begin, go_on, go_on, go_on]
     begin()
