@@ -32,6 +32,7 @@ from streamflow.connect.schemas import schema_of
 from streamflow.connect.sink import (
     Committable,
     Committer,
+    KeepingWriter,
     RowsRefused,
     Sink,
     SinkContext,
@@ -83,6 +84,7 @@ __all__ = [
     "Gathering",
     "GrowingReader",
     "GrowingSource",
+    "KeepingWriter",
     "LineDecoder",
     "Mode",
     "Paths",

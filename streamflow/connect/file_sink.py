@@ -7,8 +7,10 @@ are removed by its next attempt (`discard_unknown`); those of a job that was kil
 `_staging/<job>/`, for nobody else can know that they will not be wanted: once no job writes to the folder, its
 `_staging` may be deleted by hand.
 
-Every `prepare` finishes the open files, however small: what a checkpoint covers is then on disk, and nothing of it is
-left in the writer. So the interval between checkpoints bounds how large files become.
+Without an age in `roll` every `prepare` finishes the open files, however small: what a checkpoint covers is then on
+disk, so the interval between checkpoints bounds how large files become. With one, files that are neither full nor old
+enough stay open, and the host keeps their rows with the checkpoint (`kept`): a checkpoint a second then does not make a
+file a second. All such rows together are held in memory, and bounded by the size in `roll`.
 
 With `partition_by` rows go into folders called `key=value`, which the files of a folder are moved into when they are
 published; the columns are then in the path and not in the files.
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 
 Mode: TypeAlias = Literal["error", "append", "replace"]
 Roll: TypeAlias = "str | int | tuple[str | int, str | timedelta] | None"
-"""When a file is full: a size ("128MB"), a size and an age (("128MB", "10m")), or None for never."""
+"""When a file is full: a size ("128MB"), a size and an age (("128MB", "10m")), or None for never.
+
+With a size alone, a file also ends with each checkpoint."""
 
 _STAGING = "_staging"
 _MOST_OPEN = 64
@@ -222,7 +226,7 @@ def writing(shown: str) -> Iterator[None]:
 
 
 class FileWriter:
-    """Writes one worker's files of one job into a folder. A `TransactionalWriter`."""
+    """Writes one worker's files of one job into a folder. A `KeepingWriter`."""
 
     def __init__(self, target: FileTarget, format_: FileFormat, who: SinkContext) -> None:
         self._target = target
@@ -235,6 +239,7 @@ class FileWriter:
         self._open: dict[str, _OpenFile] = {}
         """By the folder that they go to, "" without partitions; in the order in which they were opened."""
         self._finished: list[Committable] = []
+        self._keeps = target.roll_microseconds is not None
         with writing(target.path):
             self._check_folder()
 
@@ -252,7 +257,7 @@ class FileWriter:
     def write(self, batch: pa.RecordBatch) -> None:
         with writing(self._target.path):
             if self._target.keys:
-                for folder, rows in parts(batch, self._target.keys, self._schema):
+                for folder, rows in parts(batch, self._target.keys):
                     self._write_to(folder, rows)
             else:
                 self._write_to("", batch)
@@ -263,22 +268,32 @@ class FileWriter:
             if len(self._open) >= _MOST_OPEN:
                 self._finish_file(next(iter(self._open)))
             file = self._open[folder] = self._next_file()
-        file.write(rows)
+        file.write(rows.select(self._schema.names) if self._target.keys else rows)
         if self._is_full(file):
             self._finish_file(folder)
+        elif self._keeps:
+            file.kept.append(rows)
+            while self._target.roll_bytes and sum(one.size() for one in self._open.values()) > self._target.roll_bytes:
+                self._finish_file(next(iter(self._open)))
 
     def flush(self) -> None:
         """Rows reach the staged file as its format allows; `prepare` makes them durable."""
 
     def prepare(self, checkpoint: int, *, final: bool) -> Sequence[Committable]:
-        """Finish the open files and hand over all finished ones, durably staged."""
+        """Finish the open files, or where they have an age those that are due, and hand over all finished ones, durably
+        staged.
+        """
         with writing(self._target.path):
-            for folder in list(self._open):
-                self._finish_file(folder)
+            for folder, file in list(self._open.items()):
+                if final or not self._keeps or self._is_full(file):
+                    self._finish_file(folder)
             if self._finished:
                 self._folder.make_durable(self._folder.staging(self._who.job))
         prepared, self._finished = self._finished, []
         return prepared
+
+    def kept(self) -> Sequence[pa.RecordBatch]:
+        return [rows for file in self._open.values() for rows in file.kept]
 
     def close(self) -> None:
         """Removes what was written and not prepared; prepared files are the committer's."""
@@ -333,6 +348,8 @@ class _OpenFile:
         self.name = name
         self.path = path
         self.rows = 0
+        self.kept: list[pa.RecordBatch] = []
+        """Its rows, to be written again after a crash."""
         self.opened = who.clock()
         self._raw = raw
         self._stream = raw if format_.codec is None else pa.CompressedOutputStream(raw, format_.codec)

@@ -114,12 +114,12 @@ _IN_FOLDERS = (
 )
 
 
-def parts(batch: pa.RecordBatch, keys: Sequence[str], own: pa.Schema) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The batch by folder: the rows of each, in their order, with the columns of `own`.
+def parts(batch: pa.RecordBatch, keys: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The batch by folder: the rows of each, in their order.
 
     >>> batch = pa.record_batch({"day": [1, None, 1], "n": [1, 2, 3]})
-    >>> [(folder, rows.to_pydict()) for folder, rows in parts(batch, ["day"], pa.schema({"n": pa.int64()}))]
-    [('day=1', {'n': [1, 3]}), ('day=__HIVE_DEFAULT_PARTITION__', {'n': [2]})]
+    >>> [(folder, rows["n"].to_pylist()) for folder, rows in parts(batch, ["day"])]
+    [('day=1', [1, 3]), ('day=__HIVE_DEFAULT_PARTITION__', [2])]
     """
     codes = np.zeros(batch.num_rows, np.int64)
     for key in keys:
@@ -132,11 +132,10 @@ def parts(batch: pa.RecordBatch, keys: Sequence[str], own: pa.Schema) -> Iterato
     rows = batch.take(pa.array(order)) if len(starts) > 1 else batch
     firsts = pa.array(order[starts])
     texts = [cast_array(batch.column(key).take(firsts), pa.string()).to_pylist() for key in keys]
-    own_rows = rows.select(own.names)
     ends = [*starts[1:].tolist(), batch.num_rows]
     for start, end, *values in zip(starts.tolist(), ends, *texts, strict=True):
         folder = "/".join(f"{quote(key, safe='')}={_folder_value(v)}" for key, v in zip(keys, values, strict=True))
-        yield folder, own_rows.slice(start, end - start)
+        yield folder, rows.slice(start, end - start)
 
 
 def _folder_value(text: str | None) -> str:

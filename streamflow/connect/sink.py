@@ -89,6 +89,18 @@ class TransactionalWriter(Writer, Protocol):
         ...
 
 
+@runtime_checkable
+class KeepingWriter(TransactionalWriter, Protocol):
+    """A writer that may hold rows over a checkpoint, because what they belong to is not finished (rule 40)."""
+
+    def kept(self) -> Sequence[pa.RecordBatch]:
+        """The rows that it took and that nothing prepared so far covers, in the columns in which they came.
+
+        Asked right after `prepare`. They are stored with the checkpoint; whoever goes on from it writes them first.
+        """
+        ...
+
+
 class Committer(Protocol):
     """Publishes prepared pieces, from any process."""
 

@@ -18,6 +18,7 @@ from streamflow.engine.naming import named
 from streamflow.engine.outputs import Aligned, Channel, Finished, TaskOutput
 from streamflow.engine.split_time import SplitEventTime, SplitTime
 from streamflow.engine.watermarks import Merger
+from streamflow.engine.writing import kept_address
 from streamflow.errors import DataError, EngineError
 from streamflow.operators.base import TimedOperator
 from streamflow.operators.dead_letters import Rejected, letter
@@ -190,7 +191,8 @@ class Task:
 
     def addresses(self) -> set[str]:
         """Where `restore` looks for state."""
-        return {address for address, _ in self._containers()} | {REJECTIONS}
+        kept = {kept_address(node.spec) for node in self._nodes.values() if isinstance(node.spec.work, Deliver)}
+        return {address for address, _ in self._containers()} | kept | {REJECTIONS}
 
     def _settle(self) -> None:
         """State may leave memory when all rows are where they belong."""

@@ -45,7 +45,7 @@ from streamflow.engine.reading import OpenRead
 from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
 from streamflow.engine.writing import Sinks
-from streamflow.errors import ConnectorError, EngineError, StreamflowError
+from streamflow.errors import EngineError, StreamflowError
 from streamflow.kernels.hashing import groups_of_worker
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Event
 from streamflow.plan.physical import PhysicalGraph
@@ -195,6 +195,7 @@ class Worker:
         splits = {by_step[step]: own for step, own in message.splits.items()}
         times = {read: {name: state.times for name, state in own.items()} for read, own in splits.items()}
         state = read_state(self._store, message.state)
+        groups = groups_of_worker(number, graph.key_groups, graph.workers)
         for stage in range(graph.stages):
             task = Task(
                 graph,
@@ -205,7 +206,7 @@ class Worker:
                 memory=self._memory,
                 pause_after=self._pause_after,
             )
-            task.restore(state, groups_of_worker(number, graph.key_groups, graph.workers))
+            task.restore(state, groups)
             self._tasks.append(task)
         self._sinks = Sinks(
             graph,
@@ -215,6 +216,7 @@ class Worker:
             seconds=lambda: self._clock.monotonic() / 1e6,
         )
         self._open.callback(self._sinks.close)
+        self._sinks.take_over(state, groups)
         for step, read in by_step.items():
             opened = OpenRead(
                 graph,
@@ -348,7 +350,8 @@ class Worker:
         number = barrier.checkpoint
         part = self._parts.setdefault(number, _Part())
         self._sinks.prepare(task.stage, barrier)
-        for address, snapshot in task.snapshot().items():
+        kept = self._sinks.kept(task.stage, self._graph.key_groups)
+        for address, snapshot in (*task.snapshot().items(), *kept.items()):
             part.state.setdefault(address, []).append(snapshot)
         if task.stage == 0:
             part.splits = {read.node.step: read.states() for read in self._reads}
@@ -362,8 +365,8 @@ class Worker:
     def _write(self, checkpoint: int, state: Mapping[str, Sequence[Snapshot]]) -> Written:
         try:
             return Written(checkpoint, self._files.write(checkpoint, state))
-        except ConnectorError as error:
-            return Written(checkpoint, None, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the checkpoint fails and the job may go on
+            return Written(checkpoint, None, str(error) or type(error).__name__)
 
     def _completed(self, checkpoint: int) -> None:
         assert self._sinks is not None

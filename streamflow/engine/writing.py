@@ -7,14 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar, cast
 
+import numpy as np
 import pyarrow as pa
 
-from streamflow.connect.sink import Committable, SinkContext, TransactionalSink, TransactionalWriter, Writer
+from streamflow.connect.sink import (
+    Committable,
+    KeepingWriter,
+    SinkContext,
+    TransactionalSink,
+    TransactionalWriter,
+    Writer,
+)
 from streamflow.engine.delivery import Delivery
 from streamflow.engine.naming import named
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import Barrier
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode
+from streamflow.state.container import Snapshot
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,6 +93,23 @@ class Sinks:
             else:
                 at_sink(sink.node, sink.writer.flush)
 
+    def kept(self, stage: int, groups: int) -> dict[str, Snapshot]:
+        """What the writers of a stage hold over the checkpoint that was just prepared, as state."""
+        found = {}
+        for sink in self._open.values():
+            if sink.node.stage == stage and isinstance(sink.writer, KeepingWriter):
+                rows = at_sink(sink.node, sink.writer.kept)
+                found[kept_address(sink.node)] = _spread(pa.Table.from_batches(rows, sink.work.schema), groups)
+        return found
+
+    def take_over(self, state: Mapping[str, Sequence[Snapshot]], groups: range) -> None:
+        """Write what writers of an earlier attempt had kept: these key groups' share of it."""
+        for sink in self._open.values():
+            for part in state.get(kept_address(sink.node), ()):
+                rows = part.slice(groups)
+                if rows.num_rows:
+                    at_sink(sink.node, sink.put, rows.select(sink.work.schema.names).cast(sink.work.schema))
+
     def prepared(self, checkpoint: int) -> Mapping[str, Sequence[Committable]]:
         """By step, all that was prepared up to a checkpoint and is not known to be committed (rule 26)."""
         found = {
@@ -108,6 +134,18 @@ class Sinks:
         self._open.clear()
         if errors and sys.exc_info()[0] is None:
             raise errors[0]
+
+
+def kept_address(node: PhysicalNode) -> str:
+    """Where the rows stand in a checkpoint that a sink's writer holds over it."""
+    return f"{node.step}/kept"
+
+
+def _spread(rows: pa.Table, groups: int) -> Snapshot:
+    """Rows without keys, about as many in each key group: any worker may go on with them."""
+    whole = rows.combine_chunks().to_batches()
+    batch = whole[0] if whole else pa.RecordBatch.from_pylist([], schema=rows.schema)
+    return Snapshot(batch, np.arange(groups + 1) * batch.num_rows // groups)
 
 
 def at_sink(node: PhysicalNode, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

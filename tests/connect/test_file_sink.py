@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from streamflow_connectors import arrow, csv, jsonl, parquet, text
 
-from streamflow.connect import Fatal, FileTarget, FileWriter, SinkContext, TransactionalSink, UserError, Writer
+from streamflow.connect import (
+    Fatal,
+    FileTarget,
+    FileWriter,
+    KeepingWriter,
+    SinkContext,
+    TransactionalSink,
+    UserError,
+    Writer,
+)
 from streamflow.connect.formats.lines import LineFormat
 from streamflow.connect.formats.text import TextEncoder
 
@@ -272,3 +281,35 @@ def test_wrong_options_are_refused_when_the_sink_is_made(tmp_path: Path) -> None
     with pytest.raises(UserError, match="compression='rar' is unknown"):
         jsonl.Sink(tmp_path, compression="rar")  # type: ignore[arg-type]
     assert text.Sink(tmp_path) == text.Sink(tmp_path)
+
+
+def test_with_an_age_a_checkpoint_leaves_a_file_open_that_is_neither_full_nor_old(tmp_path: Path) -> None:
+    now = [0.0]
+    sink = parquet.Sink(tmp_path / "out", roll=("100MB", "10m"))
+    writer = sink.open(who(clock=lambda: now[0]))
+    assert isinstance(writer, KeepingWriter)
+    writer.write(rows("a"))
+    assert (list(writer.prepare(1, final=False)), writer.kept()) == ([], [rows("a")])
+    writer.write(rows("b"))
+    assert (list(writer.prepare(2, final=False)), writer.kept()) == ([], [rows("a"), rows("b")])
+    now[0] = 600.0
+    [prepared] = writer.prepare(3, final=False)
+    assert (prepared["rows"], writer.kept()) == (2, [])
+    writer.write(rows("c"))
+    [last] = writer.prepare(4, final=True)
+    sink.committer("job-1").commit([prepared, last])
+    assert sorted(pq.read_table(tmp_path / "out")["s"].to_pylist()) == ["a", "b", "c"]
+
+
+def test_all_open_files_together_hold_no_more_rows_than_one_that_is_full(tmp_path: Path) -> None:
+    schema = pa.schema({"s": pa.string(), "k": pa.int64()})
+    sink = jsonl.Sink(tmp_path / "out", roll=("1kB", "10m"), partition_by="k")
+    writer = sink.open(SinkContext(job="job-1", step="out", worker=0, attempt=1, schema=schema))
+    assert isinstance(writer, KeepingWriter)
+    for number in range(400):
+        writer.write(pa.record_batch({"s": ["x" * 20], "k": [number % 20]}, schema=schema))
+        assert sum(batch.num_rows for batch in writer.kept()) < 80
+    kept = writer.kept()
+    assert {key for batch in kept for key in batch["k"].to_pylist()} <= set(range(20))
+    done = sum(int(one["rows"]) for one in writer.prepare(1, final=False))
+    assert done + sum(batch.num_rows for batch in kept) == 400

@@ -284,3 +284,22 @@ def test_what_is_in_a_keyed_function_s_cells_goes_on_with_another_number_of_work
     second.to_the_end(2)
     counts = pq.read_table(tmp_path / "out").to_pylist()
     assert sorted(row["n"] for row in counts if row["k"] == "3") == list(range(1, 72))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_of_files_that_are_not_full_go_on_from_a_checkpoint(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    out = tmp_path / "out"
+    sink = parquet.Sink(str(out), mode="append", roll=("100MB", "1h"))
+    store = MemoryStore()
+    first = Pool(hot(rng.randint(1, 4), sink), seed, store=store)
+    for number in (1, 2):
+        for _ in range(rng.randrange(300)):
+            first.turn()
+        first.commit(number, first.checkpoint(number))
+    for worker in first.workers:
+        worker.close()
+    assert list(out.glob("*.parquet")) == []
+    second = Pool(hot(rng.randint(1, 4), sink), seed + 1, attempt=2, store=store, base=first.parts(2))
+    second.to_the_end(3)
+    assert in_order(pq.read_table(out)) == expected()
