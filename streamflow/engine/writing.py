@@ -95,12 +95,12 @@ class Sinks:
 
     def kept(self, stage: int, groups: int) -> dict[str, Snapshot]:
         """What the writers of a stage hold over the checkpoint that was just prepared, as state."""
-        found = {}
-        for sink in self._open.values():
-            if sink.node.stage == stage and isinstance(sink.writer, KeepingWriter):
-                rows = at_sink(sink.node, sink.writer.kept)
-                found[kept_address(sink.node)] = _spread(pa.Table.from_batches(rows, sink.work.schema), groups)
-        return found
+        found = {
+            kept_address(sink.node): kept_rows(sink.writer, sink.work, groups)
+            for sink in self._open.values()
+            if sink.node.stage == stage
+        }
+        return {address: rows for address, rows in found.items() if rows is not None}
 
     def take_over(self, state: Mapping[str, Sequence[Snapshot]], groups: range) -> None:
         """Write what writers of an earlier attempt had kept: these key groups' share of it."""
@@ -141,11 +141,15 @@ def kept_address(node: PhysicalNode) -> str:
     return f"{node.step}/kept"
 
 
-def _spread(rows: pa.Table, groups: int) -> Snapshot:
-    """Rows without keys, about as many in each key group: any worker may go on with them."""
-    whole = rows.combine_chunks().to_batches()
-    batch = whole[0] if whole else pa.RecordBatch.from_pylist([], schema=rows.schema)
-    return Snapshot(batch, np.arange(groups + 1) * batch.num_rows // groups)
+def kept_rows(writer: Writer, work: Deliver, groups: int) -> Snapshot | None:
+    """What a writer holds over the checkpoint that was just prepared: about as many rows in each key group, for any
+    worker may go on with them.
+    """
+    batches = writer.kept() if isinstance(writer, KeepingWriter) else ()
+    if not batches:
+        return None
+    [rows] = pa.Table.from_batches(batches, work.schema).combine_chunks().to_batches()
+    return Snapshot(rows, np.arange(groups + 1) * rows.num_rows // groups)
 
 
 def at_sink(node: PhysicalNode, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -47,6 +47,7 @@ from streamflow.engine.outputs import Aligned, Finished, Send, TaskOutput, Write
 from streamflow.engine.reading import OpenRead, known_splits
 from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
+from streamflow.engine.writing import kept_address, kept_rows
 from streamflow.errors import EngineError, UserError
 from streamflow.flow.calls import later_keyword
 from streamflow.flow.flow import Flow
@@ -61,7 +62,7 @@ from streamflow.runners.progress import Snapshot, progress_for
 from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report
-from streamflow.state.files import encode
+from streamflow.state.files import decode, encode
 from streamflow.state.memory import Memory
 
 MAX_ROWS = 16_384
@@ -231,6 +232,10 @@ class _LocalJob:
             self._commit_again(stored)
             self._task.restore(base.snapshots(), range(graph.key_groups))
         self._open_sinks()
+        if base is not None:
+            for sink in self._sinks.values():
+                for data in base.state.get(kept_address(sink.node), ()):
+                    self._at_sink(sink.node, sink.put, decode(data).rows)
         for read, own in splits.items():
             self._reads.append(OpenRead(graph, graph.nodes[read], self._task, own))
         self._publishes = stored is not None or not all(work.source.bounded for work in graph.reads().values())
@@ -405,6 +410,9 @@ class _LocalJob:
             splits = {read.node.step: read.states() for read in self._reads}
         for sink in self._sinks.values():
             self._at_sink(sink.node, _prepare, sink, barrier)
+            kept = kept_rows(sink.writer, sink.work, self._graph.key_groups)
+            if self._stored is not None and kept is not None:
+                state[kept_address(sink.node)] = [encode(kept)]
         prepared = {sink.node.step: list(sink.prepared) for sink in self._sinks.values() if sink.prepared}
         part = Part(splits=splits, state=state, committables=prepared)
         self._tell(Acknowledged(0, 0, barrier.checkpoint, part))

@@ -121,6 +121,24 @@ def test_a_job_that_failed_goes_on_from_its_checkpoint_and_publishes_each_row_on
     check_output(tmp_path / "out")
 
 
+def test_files_that_are_not_full_go_on_over_checkpoints_and_failures(tmp_path: Path) -> None:
+    def build(out: str) -> sf.Flow:
+        flow = sf.Flow("numbers")
+        flow.read("numbers", Numbered()).write("rows", parquet.Sink(f"{out}/rows", roll=("100MB", "1h")))
+        return flow
+
+    store = sf.Checkpoints(tmp_path / "checkpoints", every="50ms")
+    FAILURES[:] = [3_000, 9_000]
+    for _ in range(2):
+        with pytest.raises(StepError, match="the network is down"):
+            sf.run(build, out=str(tmp_path / "out"), checkpoint=store)
+        assert list((tmp_path / "out" / "rows").glob("*.parquet")) == []
+    result = sf.run(build, out=str(tmp_path / "out"), checkpoint=store)
+    assert 0 < result.rows_in < ROWS
+    [file] = (tmp_path / "out" / "rows").glob("*.parquet")
+    assert sorted(pq.read_table(file)["n"].to_pylist()) == list(range(ROWS))
+
+
 def test_ctrl_c_stops_a_bounded_job_where_it_stands_and_it_goes_on(tmp_path: Path) -> None:
     def interrupted(batch: pa.RecordBatch) -> pa.RecordBatch:
         if not seen and batch["n"][-1].as_py() > 5_000:
