@@ -70,19 +70,20 @@ class ObjectStore:
     def _explained(self, path: str, verb: str) -> Iterator[None]:
         from obstore import exceptions
 
+        where = f"the checkpoint store {self._shown}"
         try:
             yield
-        except (exceptions.NotFoundError, FileNotFoundError):
-            raise NotFound(f"{path} is not in the checkpoint store {self._shown}") from None
         except exceptions.AlreadyExistsError:
             raise AlreadyExists(f"{path} stands already") from None
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            text = f"{path} cannot be {verb} in the checkpoint store {self._shown}: {_first_line(error)}"
-            raise Fatal(text, remedy="give the job credentials that may read, write, list and delete there") from error
-        except exceptions.BaseError as error:
-            text = f"{path} cannot be {verb} in the checkpoint store {self._shown}: {_first_line(error)}"
+        except (exceptions.BaseError, FileNotFoundError) as error:
             if "NoSuchBucket" in str(error):
-                raise Fatal(text, remedy="make the bucket, or correct its name") from error
+                raise Fatal(f"there is no bucket for {where}", remedy="make it, or correct its name") from error
+            if isinstance(error, (exceptions.NotFoundError, FileNotFoundError)):
+                raise NotFound(f"{path} is not in {where}") from None
+            text = f"{path} cannot be {verb} in {where}: {_first_line(error)}"
+            if isinstance(error, (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)):
+                remedy = "give the job credentials that may read, write, list and delete there"
+                raise Fatal(text, remedy=remedy) from error
             raise Retryable(text) from error
 
 

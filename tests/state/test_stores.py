@@ -144,7 +144,7 @@ def test_a_bucket_that_is_not_there_is_an_error_with_a_remedy(minio: MinIO, monk
         monkeypatch.setenv(variable, value)
     with pytest.raises(Fatal) as error:
         open_store("s3://no-such-bucket/checkpoints").put("log/1", b"1")
-    assert error.value.remedy == "make the bucket, or correct its name"
+    assert error.value.remedy == "make it, or correct its name"
 
 
 @pytest.mark.integration
