@@ -9,9 +9,10 @@ ends, and the greatest int64 is the end of all time, at which every window is ov
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from streamflow.kernels.arrays import Int64s
 
@@ -19,6 +20,8 @@ _LEAST = -(1 << 63)
 _GREATEST = (1 << 63) - 1
 _ALL = 1 << 64
 """Above the number of every window."""
+_BORDERS = 3
+"""Where no more borders than that lie between times, they are compared with each."""
 
 
 class Slices(Protocol):
@@ -369,6 +372,25 @@ class EndlessSlices:
 
     def forget(self, closed: int) -> None:
         """Nothing is remembered."""
+
+
+def slice_places(window: Slices, positions: Int64s, lowest: int, highest: int) -> npt.NDArray[Any] | None:
+    """How many slices after `lowest` each position's is, as integers or bools; none is after `highest`.
+
+    None: all are in one. To compare with a few borders is sooner done than to divide.
+
+    >>> slice_places(SlidingSlices(size=10, every=10), np.array([3, 25, 17]), 0, 2)
+    array([0, 2, 1], dtype=int8)
+    """
+    if highest == lowest:
+        return None
+    if highest - lowest > _BORDERS:
+        return window.slice_ids(positions) - lowest
+    borders = [window.slice_bounds(number)[0] for number in range(lowest + 1, highest + 1)]
+    places = (positions >= borders[0]).view(np.int8)
+    for border in borders[1:]:
+        places += positions >= border
+    return places
 
 
 def pairs(window: Slices, slice_ids: Int64s) -> tuple[Int64s | None, Int64s]:

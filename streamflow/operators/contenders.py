@@ -67,7 +67,7 @@ class Contenders:
         known = self._best.get(end)
         inside: Int64s | None
         if known is not None and len(known) == self._n:
-            inside = np.flatnonzero(self._ranking.no_later(rows, known.max()))
+            (inside,) = self._ranking.no_later(rows, known.max()).nonzero()
             if times is not None and len(inside) and (nested := within(times[inside], span)) is not None:
                 inside = inside[nested]
             if not len(inside):
@@ -77,7 +77,7 @@ class Contenders:
             inside = None if times is None else within(times, span)
             codes = self._ranking.first_codes(rows, inside)
         best = self._best[end] = _lowest(codes if known is None else np.concatenate([known, codes]), self._n)
-        places = np.arange(len(codes)) if len(best) < self._n else np.flatnonzero(codes <= best.max())
+        places = np.arange(len(codes)) if len(best) < self._n else (codes <= best.max()).nonzero()[0]
         places = only(inside, places)
         if len(places) > 4 * self._n + 64:
             places = places[self._ranking.top(take_rows(rows, places), self._n)]

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from streamflow.kernels.aggregate import AggregateSpec, merge, partial_fields, partial_of_rows
 from streamflow.kernels.arrays import Int64s, least_and_greatest, raw_values
 from streamflow.kernels.grouping import Groups, group, runs
-from streamflow.kernels.tally import tally
-from streamflow.kernels.windows import FinalBound, Slices
+from streamflow.kernels.tally import CountTable, Tally, key_range, tally
+from streamflow.kernels.windows import FinalBound, Slices, slice_places
 from streamflow.operators.events import TIME
 
 SLICE = "~slice"
@@ -27,28 +27,29 @@ COALESCED = 1 << 16
 class Layout:
     """The columns of partials: the keys, then every aggregate's parts.
 
-    `tallied`: rows are counted by one integer key and nothing else is asked, so that they need not be grouped first.
+    `counted`: rows are counted by one integer key and nothing else is asked, so that they need not be grouped first.
     """
 
     keys: tuple[str, ...]
     aggregates: tuple[AggregateSpec, ...]
     schema: pa.Schema
-    tallied: bool
+    counted: bool
 
     @classmethod
     def of(cls, keys: tuple[str, ...], aggregates: tuple[AggregateSpec, ...], rows: pa.Schema) -> Layout:
         """The layout for input of schema `rows`."""
         fields = [pa.field(key, rows.field(key).type) for key in keys]
-        tallied = len(keys) == 1 and pa.types.is_signed_integer(fields[0].type)
-        tallied = tallied and all(spec.kind == "count" and spec.column is None for spec in aggregates)
+        counted = len(keys) == 1 and pa.types.is_signed_integer(fields[0].type) and len(aggregates) > 0
+        counted = counted and all(spec.kind == "count" and not spec.columns for spec in aggregates)
         for spec in aggregates:
             fields += partial_fields(spec)
-        return cls(keys, aggregates, pa.schema(fields), tallied and len(aggregates) > 0)
+        return cls(keys, aggregates, pa.schema(fields), counted)
 
     def merge(self, columns: Sequence[pa.Array], slices: Int64s | int) -> Reduced:
         """One entry per slice and key, of columns in this layout that are of these slices, or all of one."""
-        if self.tallied and (found := self.tally(columns[0], slices, raw_values(columns[1]))):
-            return found
+        tallied = self.tally(columns, slices)
+        if tallied is not None:
+            return self.of_tally(tallied)
         keys = columns[: len(self.keys)]
         groups = group(keys, len(columns[0]), leading=None if isinstance(slices, int) else slices)
         merged = [pick_key(key, groups.first) for key in keys]
@@ -56,17 +57,34 @@ class Layout:
             merged += merge(spec, parts, groups)
         return Reduced.of(slices, merged, groups)
 
-    def tally(
-        self, keys: pa.Array, slices: Int64s | int, counts: Int64s | None = None, within: range | None = None
-    ) -> Reduced | None:
-        """What `streamflow.kernels.tally` finds, where it can. Only for a `tallied` layout."""
-        values = raw_values(keys)
-        found = tally(slices, values, counts, within) if keys.null_count == 0 else None
-        if found is None:
+    def near_keys(self, columns: Sequence[pa.Array], numbers: int) -> range | None:
+        """The range of the keys of rows that are only counted, by so many numbers, if they lie near each other."""
+        if not self.counted or columns[0].null_count or not len(columns[0]):
             return None
-        counted = pa.array(found.counts)
-        columns = [pa.array(found.keys.astype(values.dtype, copy=False)), *[counted] * len(self.aggregates)]
-        return Reduced(found.numbers, columns, found.counts)
+        return key_range(raw_values(columns[0]), numbers)
+
+    def tally(self, columns: Sequence[pa.Array], slices: Int64s | int) -> Tally | None:
+        """Columns in this layout, of these slices, as a tally, where rows are only counted and keys are near."""
+        if not self.counted or not len(columns[0]):
+            return None
+        low, high = (slices, slices) if isinstance(slices, int) else (int(slices.min()), int(slices.max()))
+        among = self.near_keys(columns, high - low + 1)
+        if among is None:
+            return None
+        places = None if isinstance(slices, int) else slices - low
+        return tally(range(low, high + 1), places, among, raw_values(columns[0]), raw_values(columns[1]))
+
+    def of_tally(self, found: Tally) -> Reduced:
+        slices, keys, counts = found.entries()
+        return Reduced(slices, self._counts(keys, counts), counts)
+
+    def of_table(self, table: CountTable) -> pa.RecordBatch:
+        """A table of one slice as a chunk."""
+        return pa.RecordBatch.from_arrays(self._counts(*table.entries()), schema=self.schema)
+
+    def _counts(self, keys: Int64s, counts: Int64s) -> list[pa.Array]:
+        type_ = self.schema.field(0).type
+        return [pa.array(keys, type_), *[pa.array(counts)] * len(self.aggregates)]
 
     def parts(self, columns: Sequence[pa.Array]) -> Iterator[tuple[AggregateSpec, Sequence[pa.Array]]]:
         """Every aggregate with its columns."""
@@ -130,7 +148,9 @@ class Input(Protocol):
         """How many of the user's rows each row stands for."""
         ...
 
-    def reduce(self, columns: Sequence[pa.Array]) -> Reduced: ...
+    def reduce(self, columns: Sequence[pa.Array]) -> Reduced | Tally:
+        """The partials of these rows: a tally where they are only counted and their keys lie near each other."""
+        ...
 
 
 class RowInput:
@@ -157,16 +177,16 @@ class RowInput:
     def weights(self, columns: Sequence[pa.Array]) -> int:
         return 1
 
-    def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
+    def reduce(self, columns: Sequence[pa.Array]) -> Reduced | Tally:
         lowest, highest = map(self._window.slice_of, least_and_greatest(columns[-1]))
+        among = None if self._gaps else self._layout.near_keys(columns, highest - lowest + 1)
+        if among is not None:
+            places = slice_places(self._window, raw_values(columns[-1]), lowest, highest)
+            return tally(range(lowest, highest + 1), places, among, raw_values(columns[0]))
         slices = lowest if lowest == highest and not self._gaps else self.slices(columns)
         if self._gaps and not isinstance(slices, int):
             inside = self._window.last_windows(slices) >= self._window.first_windows(slices)
             slices, columns = slices[inside], [column.filter(pa.array(inside)) for column in columns]
-        if self._layout.tallied and len(columns[0]):
-            found = self._layout.tally(columns[0], slices, within=range(lowest, highest + 1))
-            if found is not None:
-                return found
         keys = columns[: len(self._layout.keys)]
         groups = group(keys, len(columns[0]), leading=None if isinstance(slices, int) else slices)
         reduced = [pick_key(key, groups.first) for key in keys]
@@ -194,8 +214,9 @@ class PartialInput:
     def weights(self, columns: Sequence[pa.Array]) -> Int64s:
         return raw_values(columns[-1])
 
-    def reduce(self, columns: Sequence[pa.Array]) -> Reduced:
-        return self._layout.merge(columns[: len(self._layout.schema)], self.slices(columns))
+    def reduce(self, columns: Sequence[pa.Array]) -> Reduced | Tally:
+        slices = self.slices(columns)
+        return self._layout.tally(columns, slices) or self._layout.merge(columns[: len(self._layout.schema)], slices)
 
 
 class Coalescer:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from streamflow.kernels.tally import CountTable, Tally
 from streamflow.kernels.windows import Slices
 from streamflow.operators.base import Pause
 from streamflow.operators.preaggregate import Layout, Reduced
+from streamflow.operators.slice_tables import SliceTables
 from streamflow.state.chunk_log import ChunkLog
 from streamflow.state.parts import Chunk
 
@@ -28,6 +30,9 @@ PART = 1 << 16
 class SlicePartials:
     """A chunk log by slice, whose slices are compacted as they grow.
 
+    What is only counted is not logged at once: it stands in a table per slice, until `settle` is called or there is no
+    room. Tables are read as a further chunk.
+
     Windows of many slices share blocks: block i of level n is the merged slices i * 16**n to (i + 1) * 16**n, made
     when a window first needs it and dropped when a row comes to one of its slices. Blocks can be made again, so they
     are no state.
@@ -37,23 +42,43 @@ class SlicePartials:
         self.log = ChunkLog(layout.keys, layout.schema, self._merged)
         self._layout = layout
         self._window = window
+        self._tables = SliceTables()
         self._added: dict[int, int] = {}
         self._blocks: dict[int, ChunkLog] = {}
         self._made: set[tuple[int, int]] = set()
 
-    def append(self, reduced: Reduced) -> Iterator[Pause]:
+    def append(self, partials: Reduced | Tally) -> Iterator[Pause]:
         """Keep these partials. It pauses where a slice is compacted that has become large."""
-        for number, chunk in reduced.by_slice(self._layout.schema):
-            self.log.append(number, chunk)
-            self._added[number] = self._added.get(number, 0) + chunk.num_rows
-            chunks = self.log.loaded(number)
-            if len(chunks) > 1 and (
-                len(chunks) >= _CHUNKS or self._added[number] >= max(_ROWS, 2 * chunks[0].num_rows)
-            ):
-                yield from self._compact(number, [Chunk(rows) for rows in chunks])
-                self._added[number] = 0
+        if isinstance(partials, Reduced):
+            for number, chunk in partials.by_slice(self._layout.schema):
+                yield from self._log(number, chunk)
+            return
+        for number, table in partials.tables():
+            yield from self._log_tables(self._tables.add(number, table))
             if self._made:
                 self._forget_blocks_of(number)
+
+    def settle(self) -> Iterator[Pause]:
+        """Log what stands in tables."""
+        yield from self._log_tables(self._tables.take())
+
+    def slices(self) -> list[int]:
+        """Those that hold partials, ascending."""
+        return sorted({*self.log.namespaces(), *self._tables})
+
+    def _log_tables(self, tables: list[tuple[int, CountTable]]) -> Iterator[Pause]:
+        for number, table in tables:
+            yield from self._log(number, self._layout.of_table(table))
+
+    def _log(self, number: int, chunk: pa.RecordBatch) -> Iterator[Pause]:
+        self.log.append(number, chunk)
+        self._added[number] = self._added.get(number, 0) + chunk.num_rows
+        chunks = self.log.loaded(number)
+        if len(chunks) > 1 and (len(chunks) >= _CHUNKS or self._added[number] >= max(_ROWS, 2 * chunks[0].num_rows)):
+            yield from self._compact(number, [Chunk(rows) for rows in chunks])
+            self._added[number] = 0
+        if self._made:
+            self._forget_blocks_of(number)
 
     def _compact(self, number: int, chunks: list[Chunk]) -> Iterator[Pause]:
         if not is_large(chunks):
@@ -83,26 +108,31 @@ class SlicePartials:
         """Chunks that hold, together, the window's partials. No key stands in one of them twice."""
         slices = self._window.slices_of(window)
         if len(slices) <= _FLAT:
-            return [chunk for number in slices for chunk in self.log.chunks(number)]
+            return self._chunks(slices)
         return [chunk for level, index in _cover(slices) for chunk in self._block(level, index)]
 
     def drop_closed(self, closed: int) -> None:
         """Forget the slices whose windows are all at or before `closed`."""
         live = None
-        for number in self.log.namespaces():
+        for number in self.slices():
             if self._window.windows_of(number).stop - 1 > closed:
                 live = number
                 break
             self.log.drop(number)
+            self._tables.drop(number)
             self._added.pop(number, None)
         self._window.forget(closed)
         for level, index in list(self._made):
             if live is None or (index + 1) * _FANOUT**level <= live:
                 self._forget_block(level, index)
 
+    def _chunks(self, slices: Sequence[int]) -> list[Chunk]:
+        logged = [chunk for number in slices for chunk in self.log.chunks(number)]
+        return logged + [Chunk(self._layout.of_table(table)) for table in self._tables.of(slices)]
+
     def _block(self, level: int, index: int) -> list[Chunk]:
         if level == 0:
-            return self.log.chunks(index)
+            return self._chunks([index])
         if level not in self._blocks:
             self._blocks[level] = self.log.derive()
         blocks = self._blocks[level]

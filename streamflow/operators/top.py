@@ -18,7 +18,7 @@ from streamflow.kernels.grouping import group
 from streamflow.kernels.sessions import merge_intervals
 from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.base import Output
-from streamflow.operators.contenders import Contenders, Ranking, only, take_rows, within
+from streamflow.operators.contenders import ALL_TIME, Contenders, Ranking, Span, only, take_rows, within
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import (
     WINDOW_END,
@@ -39,7 +39,6 @@ Stage: TypeAlias = Literal["whole", "local", "final"]
 HELD = 1 << 16
 """So many rows are gathered before they are cut to the first n."""
 END_FIELD = pa.field("~end", pa.int64())
-_NONE = np.zeros(0, np.int64)
 START_FIELD = pa.field("~start", pa.int64())
 
 
@@ -115,7 +114,20 @@ class WindowTop:
 
     def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:
         rows = batch.select(self._taken) if self._bounded else batch
-        places, ends = self._pairs(batch, rows)
+        found = self._by_window(batch, rows) if self._alone and self._progress.settled else None
+        if found is None:
+            yield from self._judge(rows, *self._pairs(batch))
+            return
+        for end, places in found:
+            if end > self._progress.watermark:
+                self._hold(rows, places, np.full(len(places), end), end)
+            elif self._stage == "local":
+                yield self._results(self._beside(rows, places, np.full(len(places), end)))
+            else:
+                self._progress.late += len(places)
+
+    def _judge(self, rows: pa.RecordBatch, places: Int64s | None, ends: Int64s) -> Iterator[Output]:
+        """Hold the pairs that are not late. `places`: of their rows; None: each row once."""
         if self._stage == "local":
             closed = ends <= self._progress.watermark
             if closed.any():
@@ -127,10 +139,13 @@ class WindowTop:
             if kept is not None:
                 places, ends = only(places, kept), ends[kept]
         if len(ends):
-            self._earliest = min(self._earliest, int(ends.min()))
-            self._held.append(self._beside(rows, places, ends))
-            if self._held.count > self._limit:
-                self._cut()
+            self._hold(rows, places, ends, int(ends.min()))
+
+    def _hold(self, rows: pa.RecordBatch, places: Int64s | None, ends: Int64s, earliest: int) -> None:
+        self._earliest = min(self._earliest, earliest)
+        self._held.append(self._beside(rows, places, ends))
+        if self._held.count > self._limit:
+            self._cut()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         self._progress.advance(watermark.time)
@@ -156,54 +171,55 @@ class WindowTop:
             return calendar_state(self._window, "local calendar")
         return {"rows": self._held, "progress": self._progress, **calendar_state(self._window)}
 
-    def _pairs(self, batch: Batch, rows: pa.RecordBatch) -> tuple[Int64s | None, Int64s]:
-        """The rows (None: each once) and window ends of the pairs that may be in a result or are to be judged late."""
+    def _pairs(self, batch: Batch) -> tuple[Int64s | None, Int64s]:
+        """The rows (None: each once) and window ends of all pairs."""
+        if isinstance(self._window, FinalBound) or self._bounded:
+            return None, self._ends(self._bounds(batch))
+        return _every_pair(raw_values(batch.column(-1)), self._window)
+
+    def _bounds(self, batch: Batch) -> Int64s:
+        """The column that says which window a row is of."""
         window = self._window
-        if not isinstance(window, FinalBound) and not self._bounded:
-            times = batch.column(-1)
-            found = None if self._keys else self._pairs_by_window(rows, times, window)
-            return found if found is not None else _every_pair(raw_values(times), window)
-        bounds = raw_values(batch.column(window.column if isinstance(window, FinalBound) else self._input_end))
-        if self._alone and self._ranking.has_codes and bool((bounds == bounds[0]).all()):
-            end = int(self._ends(bounds[:1])[0])
-            if self._may_leave_out(end):
-                places = self._contenders.find(rows, end)
-                return places, np.full(len(places), end)
-        return None, self._ends(bounds)
+        return raw_values(batch.column(window.column if isinstance(window, FinalBound) else self._input_end))
 
     def _ends(self, bounds: Int64s) -> Int64s:
-        """The ends of the windows whose bounds stand in the column that this stage is given them in."""
         return self._window.slice_ids(bounds) if isinstance(self._window, FinalBound) else bounds
 
-    def _pairs_by_window(self, rows: pa.RecordBatch, times: pa.Array, window: Slices) -> tuple[Int64s, Int64s] | None:
-        """Without keys each window has one best so far: a comparison per window leaves out nearly all rows.
+    def _by_window(self, batch: Batch, rows: pa.RecordBatch) -> Iterator[tuple[int, Int64s]] | None:
+        """Window ends with their rows, at least one, that may be among the first n or are to be judged late.
 
-        None where it cannot be used: too many windows, or a first column whose values have no codes.
+        Each window has one best so far, and a comparison leaves out nearly all rows. None where that is of no use: too
+        many windows, or a first column whose values have no codes.
         """
+        window = self._window
+        if not self._ranking.has_codes:
+            return None
+        if isinstance(window, FinalBound) or self._bounded:
+            bounds = self._bounds(batch)
+            same = bool((bounds == bounds[0]).all())
+            return self._contending(rows, None, [(int(self._ends(bounds[:1])[0]), ALL_TIME)]) if same else None
+        times = batch.column(-1)
         low, high = least_and_greatest(times)
         lowest, highest = window.windows_of(window.slice_of(low)), window.windows_of(window.slice_of(high))
-        if highest.stop - lowest.start > 16 + len(lowest) or not self._ranking.has_codes:
+        if highest.stop - lowest.start > 16 + len(lowest):
             return None
-        values = raw_values(times)
-        places, ends = [_NONE], [_NONE]  # rows between windows are in none
+        spans: list[tuple[int, Span]] = []
         for number in range(lowest.start, highest.stop):
             start, end = window.window_bounds(number)
-            span = (None if start <= low else start, None if high < end else end)
-            if self._may_leave_out(end):
-                found = self._contenders.find(rows, end, values, span)
-            else:
-                inside = within(values, span)
-                found = np.arange(len(values)) if inside is None else inside
-            if len(found):
-                places.append(found)
-                ends.append(np.full(len(found), end))
-        if len(places) == 2:
-            return places[1], ends[1]
-        return np.concatenate(places), np.concatenate(ends)
+            spans.append((end, (None if start <= low else start, None if high < end else end)))
+        return self._contending(rows, raw_values(times), spans)
 
-    def _may_leave_out(self, end: int) -> bool:
-        """Rows of a window that is closed are all needed, to be counted or sent on."""
-        return self._progress.settled and end > self._progress.watermark
+    def _contending(
+        self, rows: pa.RecordBatch, times: Int64s | None, spans: Sequence[tuple[int, Span]]
+    ) -> Iterator[tuple[int, Int64s]]:
+        for end, span in spans:
+            if end > self._progress.watermark:
+                places: Int64s | None = self._contenders.find(rows, end, times, span)
+            else:  # all are needed, to be counted or sent on
+                places = None if times is None else within(times, span)
+            places = np.arange(rows.num_rows) if places is None else places
+            if len(places):
+                yield end, places
 
     def _cut(self) -> None:
         rows = self._first(self._held.take())

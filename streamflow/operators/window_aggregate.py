@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.aggregate import AggregateSpec, result_of
-from streamflow.kernels.arrays import Int64s, raw_values
+from streamflow.kernels.arrays import Int64s
+from streamflow.kernels.tally import Tally
 from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.base import Output, Pause
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, TIME_TYPE, Batch, Watermark
@@ -98,8 +99,9 @@ class WindowAggregate:
             self._progress.advance(watermark.time)
         yield watermark
 
-    def flush(self) -> Iterable[Output]:
-        return self._store()
+    def flush(self) -> Iterator[Output]:
+        yield from self._store()
+        yield from self._partials.settle()
 
     def state(self) -> Mapping[str, Container]:
         return {"slices": self._partials.log, "progress": self._progress, **calendar_state(self._window)}
@@ -123,7 +125,7 @@ class WindowAggregate:
     def _windows_between(self, before: int, closed: int) -> Iterator[int]:
         """The windows after `before` up to `closed` that hold rows, ascending."""
         last = before
-        for number in self._partials.log.namespaces():
+        for number in self._partials.slices():
             windows = self._window.windows_of(number)
             if windows.start > closed:
                 return
@@ -132,7 +134,7 @@ class WindowAggregate:
                 last = window
 
     def _next_end(self, closed: int) -> int:
-        slices = self._partials.log.namespaces()
+        slices = self._partials.slices()
         if not slices:
             return MAX_TIME
         return self._window.window_bounds(max(self._window.windows_of(slices[0]).start, closed + 1))[1]
@@ -166,33 +168,32 @@ class WindowAggregate:
         starts, ends = bounds[:, 0], bounds[:, 1]
         chunks = [chunk for _, chunks in fired for chunk in chunks]
         rows = chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
-        columns = rows.columns
-        which = np.repeat(np.arange(len(fired)), [sum(chunk.num_rows for chunk in chunks) for _, chunks in fired])
-        keys = columns[: len(self._layout.keys)]
+        columns, one = rows.columns, len(fired) == 1
+        which = np.zeros(rows.num_rows, np.int64) if one else np.repeat(np.arange(len(fired)), _sizes(fired))
         if not self._progress.settled:
+            keys = columns[: len(self._layout.keys)]
             unfired = self._progress.of_rows(keys, len(which)) < ends.take(which)
             which, columns = which[unfired], [column.filter(pa.array(unfired)) for column in columns]
         if len(which) == 0:
             return
         if len(chunks) > len(fired):
-            merged = self._layout.merge(columns, which if len(fired) > 1 else 0)
+            merged = self._layout.merge(columns, 0 if one else which)
             which, columns = merged.slices, merged.columns
-        if len(fired) == 1:
-            of_rows = [np.full(len(which), bound[0]) for bound in (starts, ends)]
+        if one:
+            of_rows = [np.full(len(which), time) for time in (starts[0], ends[0], ends[0] - 1)]
         else:
-            of_rows = [starts.take(which), ends.take(which)]
+            of_rows = [starts.take(which), ends.take(which), (ends - 1).take(which)]
         place = len(self._layout.keys)
         columns = [*columns[:place], *map(times_of, of_rows), *columns[place:]]
         yield from results(columns, self._result, self._shown)
 
     def _result(self, columns: Sequence[pa.Array]) -> Batch:
-        """Of keys, bounds and parts."""
+        """Of keys, bounds, event time and parts."""
         place = len(self._layout.keys)
-        arrays = [*columns[: len(self._shown)]]
-        parts = [*columns[:place], *columns[place + 2 :]]
-        arrays += [finished(spec, own) for spec, own in self._layout.parts(parts)]
-        ends = raw_values(columns[place + 1])
-        return pa.RecordBatch.from_arrays([*arrays, times_of(ends - 1)], schema=self.output_schema)
+        parts = [*columns[:place], *columns[place + 3 :]]
+        values = [finished(spec, own) for spec, own in self._layout.parts(parts)]
+        shown = columns[: len(self._shown)]
+        return pa.RecordBatch.from_arrays([*shown, *values, columns[place + 2]], schema=self.output_schema)
 
 
 class WindowPartial:
@@ -238,7 +239,8 @@ class WindowPartial:
         if self._held.rows == 0:
             return []
         self._due = MAX_TIME
-        reduced = self._input.reduce(self._held.drain())
+        found = self._input.reduce(self._held.drain())
+        reduced = self._layout.of_tally(found) if isinstance(found, Tally) else found
         self._window.forget(self._window.closed(self._watermark))
         if len(reduced.slices) == 0:
             return []
@@ -254,3 +256,7 @@ class WindowPartial:
         distinct, which = np.unique(slices, return_inverse=True)
         ends = np.array([self._window.slice_bounds(int(number))[1] for number in distinct], np.int64)
         return times_of(ends[which] - 1)
+
+
+def _sizes(fired: Sequence[tuple[int, list[pa.RecordBatch]]]) -> list[int]:
+    return [sum(chunk.num_rows for chunk in chunks) for _, chunks in fired]

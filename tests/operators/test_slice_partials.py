@@ -44,6 +44,20 @@ class Fed:
         return result
 
 
+@settings(deadline=None)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0, 1, 2, 3, 10**9])), min_size=1), max_size=6))
+def test_what_stands_in_tables_and_what_was_logged_is_one(batches: list[list[tuple[int, int]]]) -> None:
+    fed = Fed(SlidingSlices(20, 5))
+    for number, batch in enumerate(batches):
+        fed.add(*batch)
+        if number % 3 == 2:
+            list(fed.partials.settle())
+    rows = [row for batch in batches for row in batch]
+    for window in range(-3, 13):
+        assert fed.counts(window) == Counter(key for time, key in rows if window * 5 <= time < window * 5 + 20)
+    assert fed.partials.slices() == sorted({time // 5 for time, _ in rows})
+
+
 rows_strategy = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2)), min_size=1, max_size=5)
 
 
@@ -72,6 +86,7 @@ def test_a_slice_of_many_chunks_is_compacted() -> None:
     fed = Fed(SlidingSlices(10, 10))
     for _ in range(100):
         fed.add((1, 7), (2, 8))
+        list(fed.partials.settle())
     assert len(fed.partials.log.read(0)) < 64
     assert fed.counts(0) == {7: 100, 8: 100}
 
@@ -81,6 +96,7 @@ def test_a_slice_of_many_rows_is_compacted_before_it_holds_a_key_very_often() ->
     keys = np.arange(60_000)
     for _ in range(12):
         fed.add_arrays(np.zeros(len(keys), np.int64), keys)
+        list(fed.partials.settle())
     assert sum(chunk.num_rows for chunk in fed.partials.log.read(0)) < 6 * len(keys)
 
 
@@ -91,7 +107,7 @@ def test_slices_are_kept_until_their_last_window_is_closed(window: SlidingSlices
     fed.partials.drop_closed(-1)
     assert fed.counts(0) == {1: 1}
     fed.partials.drop_closed(0)
-    assert fed.partials.log.namespaces() == [window.slice_of(window.size)]
+    assert fed.partials.slices() == [window.slice_of(window.size)]
 
 
 @pytest.mark.parametrize("seed", range(4))

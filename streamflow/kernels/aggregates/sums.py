@@ -33,7 +33,8 @@ def _count(spec: AggregateSpec, columns: Sequence[pa.Array], groups: Groups) -> 
 
 
 def _add_pairs(parts: Sequence[pa.Array], others: Sequence[pa.Array]) -> list[pa.Array]:
-    totals = [raw_values(part) + raw_values(other) for part, other in zip(parts, others, strict=True)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        totals = [raw_values(part) + raw_values(other) for part, other in zip(parts, others, strict=True)]
     return [pa.array(total) for total in (totals if len(totals) == 1 else _normal(totals))]
 
 
