@@ -1,7 +1,7 @@
 """Counting rows by (number, key) without numbering the rows first: what a count of integer keys needs and no more.
 
 A table with a slot per pair is counted into: 250-400 M rows/s where it fits in the cache; two int64 arrays of the
-number of rows are allocated. Tables of one number are added up slot by slot, and keys are read off the slots at the end.
+number of rows are allocated. Tables of one number are added up slot by slot, and keys read off the slots at the end.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ _NEAR = 4
 class SliceTables:
     """One table per slice. They are there for speed only, and no state: `take` them before a snapshot.
 
+    >>> import numpy as np
     >>> tables = SliceTables()
     >>> tables.add(7, CountTable(100, np.array([1, 2])))
     []

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamflow.kernels.aggregate import AggregateSpec
+from streamflow.kernels.arrays import raw_values
 from streamflow.kernels.hashing import groups_of_worker, hash_columns, key_groups
 from streamflow.kernels.windows import FinalBound, SlidingSlices
 from streamflow.operators.base import Output, Pause
@@ -231,6 +232,55 @@ def test_late_pairs_are_left_out_and_counted_by_the_watermark_before_their_batch
     assert results == answer(in_time)
     assert sum(operator.late for operator in operators) == late
     assert sum(values[0] for values in results.values()) == len(in_time)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.data(),
+    st.sampled_from([SlidingSlices(20, 5, 2), SlidingSlices(10, 10), SlidingSlices(7, 3), SlidingSlices(70, 1)]),
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 2, 40, 10**12]) | st.none(), st.integers(-60, 60)), min_size=1, max_size=30
+    ),
+)
+def test_counts_by_an_integer_key_are_the_same_after_any_cut_and_restore(
+    data: st.DataObject, window: SlidingSlices, rows: list[tuple[int | None, int]]
+) -> None:
+    schema = pa.schema({"k": pa.int64(), "_time": TIME_TYPE})
+
+    def made(parts: Sequence[dict[str, Snapshot]], workers: int) -> list[WindowAggregate]:
+        count = (AggregateSpec("count", None, None, "n"),)
+        operators = [WindowAggregate(("k",), window, count, schema) for _ in range(workers)]
+        for worker, operator in enumerate(operators):
+            for name, container in operator.state().items():
+                container.restore([part[name] for part in parts], groups_of_worker(worker, GROUPS, workers))
+        return operators
+
+    operators, watermark = made([], 1), MIN_TIME
+    expected = Counter((k, end) for k, time in rows for end in ends(window, time))
+    found: Counter[tuple[int | None, int]] = Counter()
+    rows = sorted(rows, key=lambda row: row[1])
+    while rows or watermark < MAX_TIME:
+        cut = data.draw(st.integers(1, len(rows))) if rows else 0
+        some, rows = rows[:cut], rows[cut:]
+        columns = [pa.array([row[0] for row in some], pa.int64()), pa.array([row[1] for row in some], TIME_TYPE)]
+        arrived = pa.RecordBatch.from_arrays(columns, schema=schema)
+        groups = key_groups(hash_columns(columns[:1], len(some)), GROUPS)
+        watermark = data.draw(st.integers(some[-1][1] - 5, some[-1][1])) if some else MAX_TIME  # never above what comes
+        for worker, operator in enumerate(operators):
+            own = groups_of_worker(worker, GROUPS, len(operators))
+            mine = arrived.filter(pa.array((groups >= own.start) & (groups < own.stop)))
+            outputs = [*operator.on_batch(0, mine)] if mine.num_rows else []
+            for output in [*outputs, *operator.on_watermark(Watermark(watermark))]:
+                if isinstance(output, pa.RecordBatch):
+                    of_rows = zip(*(output.column(name).to_pylist() for name in ("k", "n")), strict=True)
+                    end_times = raw_values(output.column("window_end")).tolist()
+                    for (k, n), end in zip(of_rows, end_times, strict=True):
+                        assert (k, end) not in found
+                        found[k, end] = n
+        if data.draw(st.integers(0, 2)) == 0:
+            operators = made(snapshots(operators), data.draw(st.integers(1, 3)))
+    assert found == expected
+    assert sum(operator.late for operator in operators) == 0
 
 
 def one(window: SlidingSlices, rows: Sequence[tuple[int, str]] = ()) -> WindowAggregate:

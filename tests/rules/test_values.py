@@ -126,12 +126,13 @@ def test_14_no_buffer_before_an_exchange_holds_rows_when_a_barrier_passes(table:
     "steps",
     [
         count_by_key,
+        lambda rows: rows.key_by("v").window(sf.tumbling("10s")).agg(n=sf.count()),
         lambda rows: rows.key_by("k").window(sf.session("10s")).agg(n=sf.count()),
         lambda rows: rows.key_by("k").agg(n=sf.count()),
         lambda rows: rows.key_by("k").window(sf.tumbling("10s")).top(10_000, by="v").select("k", n="v"),
         lambda rows: count_by_key(rows).key_by("window_end", "k").agg(n=col("n").sum()),
     ],
-    ids=["tumbling", "session", "running", "top", "of windows"],
+    ids=["tumbling", "integers", "session", "running", "top", "of windows"],
 )
 def test_14_a_crash_behind_a_barrier_loses_no_row(table: Table, flow: Flow, steps: Any) -> None:
     given = splits(*(table([("xyz"[i % 3], 1, i * SECOND) for i in range(start, 60, 3)]) for start in range(3)))
