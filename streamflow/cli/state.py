@@ -92,10 +92,10 @@ def _rows(store: CheckpointStore, manifest: Manifest, address: str) -> pa.Table:
     """The rows of a container, from all workers."""
     import pyarrow as pa
 
-    from streamflow.runners.checkpoints import read_state
+    from streamflow.engine.durable import read_file
     from streamflow.state.files import decode
 
-    return pa.Table.from_batches([decode(read_state(store, part)).rows for part in manifest.state[address]])
+    return pa.Table.from_batches([decode(read_file(store, part)).rows for part in manifest.state[address]])
 
 
 def _state_of(store: CheckpointStore, manifest: Manifest, step: str | None) -> Iterator[tuple[str, pa.Table]]:

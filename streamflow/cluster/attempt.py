@@ -45,7 +45,7 @@ from streamflow.cluster.events import (
     WorkerGone,
 )
 from streamflow.cluster.liveness import Liveness
-from streamflow.cluster.manifest import Manifest
+from streamflow.cluster.manifest import Manifest, manifest_of
 from streamflow.cluster.restarts import Restarts
 from streamflow.engine import control
 from streamflow.engine.control import FromWorker, ToWorker
@@ -332,19 +332,9 @@ class Attempt:
         match wanted:
             case Trigger(barrier):
                 return self._to_all(control.Trigger(barrier))
-            case Complete(barrier, part, ended):
+            case Complete(ended=ended):
                 self.ended = ended
-                running.saving = Manifest(
-                    job=self._claimed.job,
-                    flow=self._job.flow,
-                    checkpoint=barrier.checkpoint,
-                    key_groups=self._job.key_groups,
-                    final=barrier.final,
-                    completed=barrier.final and ended,
-                    splits=part.splits,
-                    state=part.state,
-                    committables=part.committables,
-                )
+                running.saving = manifest_of(wanted, self._claimed.job, self._job.flow, self._job.key_groups)
                 return [Save(self.number, running.saving)]
             case Finish():
                 self.final = running.coordinator.next - 1

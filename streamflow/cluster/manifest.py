@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamflow.cluster.coordinator import Complete
 from streamflow.engine.parts import (
     Committables,
     Files,
@@ -18,6 +19,7 @@ from streamflow.engine.parts import (
     splits_to_json,
 )
 from streamflow.errors import Fatal
+from streamflow.state.store import StateFile
 
 MANIFEST_VERSION = 1
 
@@ -44,6 +46,22 @@ class Manifest:
     def paths(self) -> set[str]:
         """The files that it names."""
         return {file.path for files in self.state.values() for file in files}
+
+
+def manifest_of(complete: Complete[StateFile], job: str, flow: str, key_groups: int) -> Manifest:
+    """The manifest of a checkpoint that all have acknowledged. `job`: the job's uuid."""
+    barrier, part = complete.barrier, complete.part
+    return Manifest(
+        job=job,
+        flow=flow,
+        checkpoint=barrier.checkpoint,
+        key_groups=key_groups,
+        final=barrier.final,
+        completed=barrier.final and complete.ended,
+        splits=part.splits,
+        state=part.state,
+        committables=part.committables,
+    )
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from streamflow.connect.source import (
 )
 from streamflow.engine.naming import named
 from streamflow.engine.outputs import TaskOutput
+from streamflow.engine.parts import Splits
 from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
 from streamflow.errors import DataError
@@ -53,6 +54,12 @@ def known_splits(graph: PhysicalGraph, node: PhysicalNode, known: Mapping[str, S
     """The state of each split of a read: of those that are there now, and of those that a checkpoint knows."""
     found = discover(graph, node)
     return split_states([*found, *(name for name in known if name not in found)], known)
+
+
+def discover_all(graph: PhysicalGraph, known: Splits) -> dict[str, dict[str, SplitState]]:
+    """By the read's step, the state of each of its splits: see `known_splits`."""
+    nodes = [graph.nodes[read] for read in graph.reads()]
+    return {node.step: known_splits(graph, node, known.get(node.step, {})) for node in nodes}
 
 
 def split_states(names: Iterable[str], known: Mapping[str, SplitState]) -> dict[str, SplitState]:

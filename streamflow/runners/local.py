@@ -12,10 +12,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeAlias, assert_never, cast
-
-import pyarrow as pa
+from typing import Any, TypeAlias, assert_never
 
 from streamflow.cluster.coordinator import (
     Acknowledged,
@@ -31,45 +28,40 @@ from streamflow.cluster.coordinator import (
     StopAsked,
     Trigger,
 )
-from streamflow.connect.sink import (
-    Committable,
-    SinkContext,
-    TransactionalSink,
-    TransactionalWriter,
-    Writer,
-)
+from streamflow.cluster.events import Claimed
+from streamflow.cluster.manifest import Manifest, manifest_of
 from streamflow.connect.units import parse_size
 from streamflow.engine.clock import SystemClock
+from streamflow.engine.durable import StateWriter, read_state
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.functions import OpenFunctions
-from streamflow.engine.naming import named
 from streamflow.engine.outputs import Aligned, Finished, Send, TaskOutput, Write
-from streamflow.engine.reading import OpenRead, known_splits
-from streamflow.engine.split_state import SplitState
+from streamflow.engine.parts import Files, Splits
+from streamflow.engine.reading import OpenRead, discover_all
 from streamflow.engine.task import Task
-from streamflow.engine.writing import kept_address, kept_rows
+from streamflow.engine.writing import Sinks
 from streamflow.errors import EngineError, UserError
 from streamflow.flow.calls import later_keyword
 from streamflow.flow.flow import Flow
 from streamflow.flow.parameters import check_arguments, describe, parse_arguments
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
-from streamflow.plan.physical import DEFAULT_KEY_GROUPS, Deliver, PhysicalGraph, PhysicalNode
+from streamflow.plan.physical import DEFAULT_KEY_GROUPS, PhysicalGraph
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
-from streamflow.runners.checkpoints import CheckpointedJob, Checkpoints, base_of, check_place, open_job
+from streamflow.runners.checkpoints import Checkpoints, base_of, check_place
 from streamflow.runners.interrupt import Interrupt
+from streamflow.runners.performing import open_job, publish
 from streamflow.runners.progress import Snapshot, progress_for
 from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report
-from streamflow.state.files import decode, encode
 from streamflow.state.memory import Memory
+from streamflow.state.store import StateFile
 
 MAX_ROWS = 16_384
 INTERVAL = 10_000_000
 """How often an unbounded job publishes, in microseconds."""
 
-P = ParamSpec("P")
 BuildFunction: TypeAlias = "Callable[..., Flow]"
 
 
@@ -141,12 +133,9 @@ def _run(
     base = None if checkpoint is None else base_of(checkpoint, built.name)
     groups = DEFAULT_KEY_GROUPS if base is None else base.key_groups
     graph = place(logical, name=built.name, key_groups=groups, max_errors=built.max_errors)
-    stored = None
-    if checkpoint is not None:
-        if base is not None and not checkpoint.allow_dropped_state:
-            check_place(base, Task(graph, 0, 0).addresses(), {node.step for node in graph.nodes})
-        stored = open_job(checkpoint, built.name, uuid.uuid4().hex)
-    return run_graph(graph, limit, SpillFiles(spill_dir), stored)
+    if checkpoint is not None and base is not None and not checkpoint.allow_dropped_state:
+        check_place(base, Task(graph, 0, 0).addresses(), {node.step for node in graph.nodes})
+    return run_graph(graph, limit, SpillFiles(spill_dir), checkpoint)
 
 
 def main(
@@ -167,60 +156,43 @@ def main(
 
 
 def run_graph(
-    graph: PhysicalGraph, memory: int, spilled: SpillFiles, stored: CheckpointedJob | None = None
+    graph: PhysicalGraph, memory: int, spilled: SpillFiles, checkpoints: Checkpoints | None = None
 ) -> JobResult:
     """Run a physical graph of one worker."""
     if graph.workers != 1 or graph.stages != 1:
         raise EngineError("the local runner has one worker and no exchange")
     with OpenFunctions(graph):
-        job = _LocalJob(graph, memory, spilled, stored)
+        job = _LocalJob(graph, memory, spilled, checkpoints)
         try:
             return job.run()
         finally:
             job.close()
 
 
-@dataclass(slots=True)
-class _OpenSink:
-    """A sink of this job: its writer, and what the last barrier prepared."""
-
-    node: PhysicalNode
-    work: Deliver
-    writer: Writer
-    rows: int = 0
-    prepared: list[Committable] = field(default_factory=list)
-
-    def put(self, batch: pa.RecordBatch) -> None:
-        self.writer.write(batch)
-        self.rows += batch.num_rows
-
-
 class _LocalJob:
-    def __init__(self, graph: PhysicalGraph, memory: int, spilled: SpillFiles, stored: CheckpointedJob | None) -> None:
+    def __init__(self, graph: PhysicalGraph, memory: int, spilled: SpillFiles, checkpoints: Checkpoints | None) -> None:
         self._graph = graph
         self._spilled = spilled
-        self._stored = stored
         self._interrupt = Interrupt()
         self._progress = progress_for(graph)
         self._clock = SystemClock()
-        self._job = uuid.uuid4().hex if stored is None else stored.job
         self._started = self._clock.monotonic()
         self._finished = False
-        self._reads: list[OpenRead] = []
-        self._sinks: dict[int, _OpenSink] = {}
         self._rows_in = 0
-        self._coordinator: Coordinator[bytes] = Coordinator(
+        self._interval = INTERVAL if checkpoints is None else checkpoints.every
+        new = uuid.uuid4().hex
+        self._performer = None if checkpoints is None else open_job(checkpoints, graph, new)
+        self._claimed = Claimed(attempt=1, job=new) if self._performer is None else self._performer.claim()
+        self._files = None if self._performer is None else StateWriter(self._performer.store, self._claimed.attempt, 0)
+        self._coordinator: Coordinator[StateFile] = Coordinator(
             workers=1,
             stages=1,
             reads=[graph.nodes[read].step for read in graph.reads()],
-            first=1 if stored is None else stored.first,
+            first=self._claimed.first,
         )
-        base = None if stored is None else stored.checkpoint()
-        known = {} if base is None else base.splits
-        splits = {
-            read: known_splits(graph, graph.nodes[read], known.get(graph.nodes[read].step, {}))
-            for read in graph.reads()
-        }
+        base = self._claimed.base
+        known = discover_all(graph, {} if base is None else base.splits)
+        splits = {read: known[graph.nodes[read].step] for read in graph.reads()}
         self._task = Task(
             graph,
             0,
@@ -228,36 +200,31 @@ class _LocalJob:
             splits={read: {name: state.times for name, state in own.items()} for read, own in splits.items()},
             memory=Memory(memory, spilled),
         )
-        if stored is not None and base is not None:
-            self._commit_again(stored)
-            self._task.restore(base.snapshots(), range(graph.key_groups))
-        self._open_sinks()
-        if base is not None:
-            for sink in self._sinks.values():
-                for data in base.state.get(kept_address(sink.node), ()):
-                    self._at_sink(sink.node, sink.put, decode(data).rows)
-        for read, own in splits.items():
-            self._reads.append(OpenRead(graph, graph.nodes[read], self._task, own))
-        self._publishes = stored is not None or not all(work.source.bounded for work in graph.reads().values())
+        self._sinks = self._restored(base)
+        self._reads = [OpenRead(graph, graph.nodes[read], self._task, own) for read, own in splits.items()]
+        self._publishes = checkpoints is not None or not all(work.source.bounded for work in graph.reads().values())
         """Before its end, too."""
 
-    def _open_sinks(self) -> None:
-        for node_id, work in self._graph.sinks().items():
-            node = self._graph.nodes[node_id]
-            who = SinkContext(
-                job=self._job,
-                step=node.step,
-                worker=0,
-                attempt=1 if self._stored is None else self._stored.attempt,
-                schema=work.schema,
-                key=work.key,
-                clock=lambda: self._clock.monotonic() / 1e6,
-            )
-            try:
-                self._sinks[node_id] = _OpenSink(node, work, work.sink.open(who))
-            except Exception as error:
-                self.close()
-                raise named(error, node) from error
+    def _restored(self, base: Manifest | None) -> Sinks:
+        """Open the sinks, and bring them and the task to where the checkpoint stands."""
+        graph, claimed = self._graph, self._claimed
+        groups = range(graph.key_groups)
+        state = {}
+        if self._performer is not None and self._files is not None and base is not None:
+            state = read_state(self._performer.store, base.state)
+            self._performer.recover()
+            self._task.restore(state, groups)
+            self._files.written(base.checkpoint, base.state)
+            self._files.completed(base.checkpoint)
+        sinks = Sinks(
+            graph,
+            0,
+            job=claimed.job,
+            attempt=claimed.attempt,
+            seconds=lambda: self._clock.monotonic() / 1e6,
+        )
+        sinks.take_over(state, groups)
+        return sinks
 
     # -- the loop
 
@@ -270,7 +237,7 @@ class _LocalJob:
         return JobResult(
             name=self._graph.name,
             rows_in=self._rows_in,
-            rows_out=sum(sink.rows for sink in self._sinks.values()),
+            rows_out=self._sinks.rows,
             late=sum(self._task.late().values()),
             skipped=skipped_rows([self._task]),
             dead=dead_rows([self._task]),
@@ -282,8 +249,7 @@ class _LocalJob:
 
     def _loop(self) -> None:
         self._tell_time()
-        interval = INTERVAL if self._stored is None else self._stored.every
-        publish_at = self._clock.monotonic() + interval
+        publish_at = self._clock.monotonic() + self._interval
         for read in self._reads:
             self._take(read, read.start())
         while not self._finished and not self._gives_up():
@@ -296,7 +262,7 @@ class _LocalJob:
                 self._wait(now)
             self._show(now)
             if self._publishes and now >= publish_at:
-                publish_at = now + interval
+                publish_at = now + self._interval
                 self._tell(CheckpointDue())
 
     def _gives_up(self) -> bool:
@@ -353,7 +319,9 @@ class _LocalJob:
         for output in outputs:
             match output:
                 case Write(node_id, batch):
-                    self._write(self._sinks[node_id], batch)
+                    refused = self._sinks.write(node_id, batch, self._task.delivery(node_id))
+                    if refused is not None:
+                        self._carry_out(self._task.on_refused(node_id, refused))
                 case Aligned(barrier):
                     self._prepare(barrier)
                 case Finished():
@@ -363,33 +331,15 @@ class _LocalJob:
                 case other:
                     assert_never(other)
 
-    def _write(self, sink: _OpenSink, batch: pa.RecordBatch) -> None:
-        """Hand over a batch; what the sink refuses is up to the step's error policy."""
-        delivery = self._task.delivery(sink.node.id)
-        refused = None
-        try:
-            if delivery is None:
-                sink.put(batch)
-            else:
-                refused = delivery.hand_over(batch, sink.put)
-        except Exception as error:
-            raise named(error, sink.node) from error
-        if refused is not None:
-            self._carry_out(self._task.on_refused(sink.node.id, refused))
-
-    def _tell(self, event: CoordinatorEvent[bytes]) -> None:
+    def _tell(self, event: CoordinatorEvent[StateFile]) -> None:
         for instruction in self._coordinator.handle(event):
             match instruction:
                 case Trigger(barrier):
                     self._carry_out_all(self._task.on_trigger(barrier))
-                case Complete(barrier, part, ended):
+                case Complete():
                     check_budget(self._graph, [self._task])
-                    if self._stored is not None:
-                        self._stored.save(barrier.checkpoint, self._graph.key_groups, part, completed=ended)
-                    self._commit()
-                    if self._stored is not None:
-                        self._stored.confirm()
-                    self._tell(Concluded(barrier.checkpoint))
+                    self._complete(instruction)
+                    self._tell(Concluded(instruction.barrier.checkpoint))
                 case Finish():
                     self._carry_out_all(self._task.on_end())
                 case GiveUp(why):
@@ -403,46 +353,32 @@ class _LocalJob:
 
     def _prepare(self, barrier: Barrier) -> None:
         """Phase one. Where checkpoints are not stored nothing outlives this process, and no state is written."""
-        state: dict[str, list[bytes]] = {}
-        splits: dict[str, dict[str, SplitState]] = {}
-        if self._stored is not None:
-            state = {address: [encode(part)] for address, part in self._task.snapshot().items()}
+        number = barrier.checkpoint
+        state: Files = {}
+        splits: Splits = {}
+        self._sinks.prepare(0, barrier)
+        if self._files is not None:
+            own = {**self._task.snapshot(), **self._sinks.kept(0, self._graph.key_groups)}
+            state = self._files.write(number, {address: [snapshot] for address, snapshot in own.items()})
+            self._files.written(number, state)
             splits = {read.node.step: read.states() for read in self._reads}
-        for sink in self._sinks.values():
-            self._at_sink(sink.node, _prepare, sink, barrier)
-            kept = kept_rows(sink.writer, sink.work, self._graph.key_groups)
-            if self._stored is not None and kept is not None:
-                state[kept_address(sink.node)] = [encode(kept)]
-        prepared = {sink.node.step: list(sink.prepared) for sink in self._sinks.values() if sink.prepared}
-        part = Part(splits=splits, state=state, committables=prepared)
-        self._tell(Acknowledged(0, 0, barrier.checkpoint, part))
+        part = Part(splits=splits, state=state, committables=self._sinks.prepared(number))
+        self._tell(Acknowledged(0, 0, number, part))
 
-    def _commit_again(self, stored: CheckpointedJob) -> None:
-        """What the checkpoint prepared and an earlier attempt may not have committed; what else it staged goes."""
-        unconfirmed = stored.unconfirmed()
-        for node_id, work in self._graph.sinks().items():
-            node = self._graph.nodes[node_id]
-            if isinstance(work.sink, TransactionalSink):
-                prepared = unconfirmed.get(node.step, ())
-                self._at_sink(node, _publish, work.sink, stored.job, prepared)
-                keep = {str(one["id"]) for one in prepared}
-                self._at_sink(node, work.sink.committer(stored.job).discard_unknown, keep, stored.attempt)
-
-    def _commit(self) -> None:
+    def _complete(self, complete: Complete[StateFile]) -> None:
         """Phase two. A sink that fails here stops the job; those that were committed before it stay published."""
-        for sink in self._sinks.values():
-            if isinstance(sink.work.sink, TransactionalSink):
-                self._at_sink(sink.node, _publish, sink.work.sink, self._job, sink.prepared)
-                sink.prepared = []
+        number, committables = complete.barrier.checkpoint, complete.part.committables
+        if self._performer is None or self._files is None:
+            publish(self._graph, self._claimed.job, committables)
+        else:
+            groups = self._graph.key_groups
+            self._performer.save(manifest_of(complete, self._claimed.job, self._graph.name, groups))
+            self._performer.commit(committables)
+            self._performer.confirm()
+            self._files.completed(number)
+        self._sinks.committed(number)
         for read in self._reads:
             read.committed(read.positions())
-
-    def _at_sink(self, node: PhysicalNode, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """A call to the outside, whose errors name the sink's step and line."""
-        try:
-            call(*args, **kwargs)
-        except Exception as error:
-            raise named(error, node) from error
 
     def _snapshot(self) -> Snapshot:
         """What progress shows."""
@@ -455,7 +391,7 @@ class _LocalJob:
             times = []
         return Snapshot(
             rows_in=self._rows_in,
-            rows_out=sum(sink.rows for sink in self._sinks.values()),
+            rows_out=self._sinks.rows,
             late=sum(self._task.late().values()),
             skipped=sum(self._task.rejections.skipped.values()),
             dead=sum(self._task.rejections.dead.values()),
@@ -470,22 +406,10 @@ class _LocalJob:
     def close(self) -> None:
         """Let go of everything; what was not committed is not published. Of several errors the first counts."""
         errors: list[Exception] = []
-        for closing in [read.close for read in self._reads] + [sink.writer.close for sink in self._sinks.values()]:
+        for closing in [read.close for read in self._reads] + [self._sinks.close]:
             try:
                 closing()
             except Exception as error:  # noqa: BLE001 - whatever one raises, the others are closed
                 errors.append(error)
         if errors and sys.exc_info()[0] is None:
             raise errors[0]
-
-
-def _publish(sink: TransactionalSink, job: str, prepared: Sequence[Committable]) -> None:
-    sink.committer(job).commit(prepared)
-
-
-def _prepare(sink: _OpenSink, barrier: Barrier) -> None:
-    if isinstance(sink.work.sink, TransactionalSink):
-        writer = cast("TransactionalWriter", sink.writer)  # by the sink's contract
-        sink.prepared += writer.prepare(barrier.checkpoint, final=barrier.final)
-    else:
-        sink.writer.flush()

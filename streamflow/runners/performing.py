@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ParamSpec, assert_never
+from typing import assert_never
 
 from streamflow.cluster.events import (
     Claim,
@@ -34,16 +34,16 @@ from streamflow.cluster.job_log import BLOCK, JobLog
 from streamflow.cluster.manifest import Manifest, from_json, to_json
 from streamflow.connect.sink import Committer, TransactionalSink
 from streamflow.engine.durable import read_file
-from streamflow.engine.naming import named
 from streamflow.engine.parts import Committables, Splits
-from streamflow.engine.reading import known_splits
+from streamflow.engine.reading import discover_all
+from streamflow.engine.writing import at_sink
 from streamflow.errors import EngineError, Fatal, StreamflowError
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode
+from streamflow.runners.checkpoints import Checkpoints
 from streamflow.runners.savepoints import adopt_savepoint, write_savepoint
-from streamflow.state.local_store import LocalStore
 from streamflow.state.store import CheckpointStore, require_fence
+from streamflow.state.stores import open_store
 
-P = ParamSpec("P")
 _FILE = re.compile(r"state/(\d+)-(\d+)-.*")
 
 
@@ -65,9 +65,9 @@ class Performer:
         keep: int = 1,
         savepoint: CheckpointStore | None = None,
         allow_duplicates: bool = False,
-        opened: Callable[[str], CheckpointStore] = LocalStore,
+        opened: Callable[[str], CheckpointStore] = open_store,
     ) -> None:
-        self._store = store
+        self.store = store
         self._graph = graph
         self._new = new
         self._keep = keep
@@ -118,13 +118,13 @@ class Performer:
         """Open the next attempt. Whoever ran the job before is fenced from here on (rule 21)."""
         first = self._claimed is None
         if first:
-            require_fence(self._store, f"probe/{self._new}")
+            require_fence(self.store, f"probe/{self._new}")
         self._log.claim()
         attempt = self._log.attempt
         most = BLOCK if self._allow_duplicates else self._keep
         self._kept = [(number, from_json(body)) for number, body in self._log.manifests(most)]
         if not self._kept and self._savepoint is not None:
-            self.save(adopt_savepoint(self._savepoint, self._store, job=self._new, attempt=attempt))
+            self.save(adopt_savepoint(self._savepoint, self.store, job=self._new, attempt=attempt))
             self._log.confirm(self._log.base)
         base = self._base(first)
         self._claimed = Claimed(
@@ -152,7 +152,7 @@ class Performer:
         try:
             for files in manifest.state.values():
                 for file in files:
-                    read_file(self._store, file)
+                    read_file(self.store, file)
         except Fatal:
             return False
         return True
@@ -163,19 +163,19 @@ class Performer:
 
     def recover(self) -> None:
         """Commit what the checkpoint prepared and nobody has confirmed; what else earlier attempts staged goes."""
-        claimed = self._attempt()
-        committables: Committables = {} if claimed.base is None else claimed.base.committables
-        self.commit(committables)
-        self._discard_unknown(committables)
-        if claimed.base is not None and claimed.base == self._kept[-1][1] and committables:
+        base = self._attempt().base
+        if base is None:
+            self._discard_unknown({})
+            return
+        self.commit(base.committables)
+        self._discard_unknown(base.committables)
+        if base.committables and base == self._kept[-1][1]:
             self._log.confirm(self._kept[0][0])
 
     def discover(self) -> Splits:
         """The splits of every read: those that there are now, and those that the checkpoint knows."""
         base = self._attempt().base
-        nodes = [self._graph.nodes[read] for read in self._graph.reads()]
-        known: Splits = {} if base is None else base.splits
-        return {node.step: known_splits(self._graph, node, known.get(node.step, {})) for node in nodes}
+        return discover_all(self._graph, {} if base is None else base.splits)
 
     # -- checkpoints
 
@@ -186,9 +186,7 @@ class Performer:
 
     def commit(self, committables: Committables) -> None:
         """Let the sinks publish, in the order in which it was prepared; again is harmless."""
-        for node, committer in self._committers():
-            if prepared := committables.get(node.step):
-                _at(node, committer.commit, prepared)
+        publish(self._graph, self._attempt().job, committables)
 
     def confirm(self) -> None:
         """The latest checkpoint is published: what earlier attempts staged meanwhile goes (rule 23), and old files."""
@@ -200,7 +198,7 @@ class Performer:
         gone, self._kept = self._kept[: -self._keep], left
         named = self._named()
         for path in sorted({path for _, manifest in gone for path in manifest.paths()} - named):
-            self._store.delete(path)
+            self.store.delete(path)
         if latest.checkpoint != before + 1:  # some were given up, and their files are named nowhere
             self._sweep(self._attempt().attempt, latest.checkpoint)
 
@@ -209,7 +207,7 @@ class Performer:
         manifest = self._kept[-1][1]
         if manifest.checkpoint != checkpoint:
             raise EngineError(f"checkpoint {checkpoint} is to be copied, and {manifest.checkpoint} is the latest")
-        write_savepoint(manifest, self._store, self._opened(folder))
+        write_savepoint(manifest, self.store, self._opened(folder))
 
     # -- what they have in common
 
@@ -218,19 +216,11 @@ class Performer:
             raise EngineError("the job's log is claimed first")
         return self._claimed
 
-    def _committers(self) -> list[tuple[PhysicalNode, Committer]]:
-        job = self._attempt().job
-        return [
-            (self._graph.nodes[number], work.sink.committer(job))
-            for number, work in self._graph.sinks().items()
-            if isinstance(work.sink, TransactionalSink)
-        ]
-
     def _discard_unknown(self, committables: Committables) -> None:
-        attempt = self._attempt().attempt
-        for node, committer in self._committers():
+        claimed = self._attempt()
+        for node, committer in _committers(self._graph, claimed.job):
             keep = {str(one["id"]) for one in committables.get(node.step, ())}
-            _at(node, committer.discard_unknown, keep, attempt)
+            at_sink(node, committer.discard_unknown, keep, claimed.attempt)
 
     def _named(self) -> set[str]:
         return {path for _, manifest in self._kept for path in manifest.paths()}
@@ -238,16 +228,29 @@ class Performer:
     def _sweep(self, attempt: int, checkpoint: int) -> None:
         """Delete files of earlier attempts, and of this one's checkpoints before `checkpoint`, that nothing names."""
         named = self._named()
-        for path in self._store.list("state"):
+        for path in self.store.list("state"):
             found = _FILE.fullmatch(path)
             old = found is not None and (int(found[1]) < attempt or int(found[2]) < checkpoint)
             if old and path not in named:
-                self._store.delete(path)
+                self.store.delete(path)
 
 
-def _at(node: PhysicalNode, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """A call to the outside, whose errors name the sink's step and line."""
-    try:
-        call(*args, **kwargs)
-    except Exception as error:
-        raise named(error, node) from error
+def publish(graph: PhysicalGraph, job: str, committables: Committables) -> None:
+    """Let the sinks of a job commit what was prepared, in this order. Of several, those before one that fails stay
+    published.
+    """
+    for node, committer in _committers(graph, job):
+        at_sink(node, committer.commit, committables.get(node.step, ()))
+
+
+def _committers(graph: PhysicalGraph, job: str) -> list[tuple[PhysicalNode, Committer]]:
+    return [
+        (graph.nodes[number], work.sink.committer(job))
+        for number, work in graph.sinks().items()
+        if isinstance(work.sink, TransactionalSink)
+    ]
+
+
+def open_job(checkpoints: Checkpoints, graph: PhysicalGraph, new: str) -> Performer:
+    """What performs for the job that has its checkpoints there. Nothing is claimed yet. `new`: see `Performer`."""
+    return Performer(open_store(checkpoints.location), graph, new)

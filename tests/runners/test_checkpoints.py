@@ -18,10 +18,10 @@ import pytest
 from streamflow_connectors import parquet
 
 import streamflow as sf
-from streamflow.cluster.job_log import Fenced
+from streamflow.cluster.job_log import Fenced, JobLog
 from streamflow.connect import Ended, PollResult, Position, Source
 from streamflow.errors import Fatal, StepError, UserError
-from streamflow.runners.checkpoints import CheckpointedJob
+from streamflow.runners.checkpoints import latest_manifest
 from streamflow.state.local_store import LocalStore
 
 ROWS = 20_000
@@ -175,7 +175,7 @@ def test_a_job_that_died_before_its_last_commit_commits_when_it_is_started_again
 ) -> None:
     store = sf.Checkpoints(tmp_path / "checkpoints", every="1h")
     with monkeypatch.context() as dying:
-        dying.setattr("streamflow.runners.local._publish", lambda *_: 1 / 0)
+        dying.setattr("streamflow.connect.file_sink.FileCommitter.commit", lambda *_: 1 / 0)
         with pytest.raises(StepError, match="ZeroDivisionError"):
             sf.run(build, out=str(tmp_path / "out"), checkpoint=store)
     assert list((tmp_path / "out" / "rows").glob("*.parquet")) == []
@@ -185,8 +185,7 @@ def test_a_job_that_died_before_its_last_commit_commits_when_it_is_started_again
 
 def test_of_old_checkpoints_nothing_is_left(tmp_path: Path) -> None:
     sf.run(build, out=str(tmp_path / "out"), checkpoint=every_checkpoint(tmp_path / "checkpoints"))
-    job = CheckpointedJob(LocalStore(tmp_path / "checkpoints"), "numbers", "n", 1)
-    latest = job._latest
+    latest = latest_manifest(LocalStore(tmp_path / "checkpoints"))
     assert latest is not None
     files = {f.relative_to(tmp_path / "checkpoints").as_posix() for f in (tmp_path / "checkpoints").rglob("*.*")}
     assert files == latest.paths()
@@ -249,11 +248,12 @@ def test_a_start_with_a_wrong_folder_does_not_stop_the_job_that_runs_there(tmp_p
 def test_a_job_that_another_has_taken_over_stops_and_publishes_nothing_more(tmp_path: Path) -> None:
     def overtaken(batch: pa.RecordBatch) -> pa.RecordBatch:
         if not successors and batch["n"][-1].as_py() > 5_000:
-            successors.append(CheckpointedJob(LocalStore(tmp_path / "checkpoints"), "numbers", "n", 1))
+            successors.append(JobLog(LocalStore(tmp_path / "checkpoints"), "n"))
+            successors[0].claim()
             published.extend(sorted((tmp_path / "out").rglob("*.parquet")))
         return batch
 
-    successors: list[CheckpointedJob] = []
+    successors: list[JobLog] = []
     published: list[Path] = []
     flow = sf.Flow("numbers")
     rows = flow.read("numbers", Numbered()).map_batches(overtaken)
