@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Watermark
@@ -124,22 +125,35 @@ class SplitClock:
         self._splits = {name: _Split(time) for name, time in least.items()}
         for name, time in (greatest or {}).items():
             self._splits[name].greatest = time
+        self._awake = len(self._splits)
+        """How many splits are neither idle nor ended."""
+        self._waits = [(split.watermark(bound), name) for name, split in self._splits.items()]
+        """A heap: the watermarks that splits had, the present one of each that is awake among them. So none of many
+        thousand splits costs anything while others are read."""
+        heapify(self._waits)
         self.current = Watermark(MIN_TIME)
 
     def add(self, split: str, least: int) -> None:
         """A split has appeared. It holds the watermark where it is, until it has come as far (rule 2)."""
-        self._splits[split] = _Split(least, added=True)
+        state = self._splits[split] = _Split(least, added=True)
+        self._awake += 1
+        self._wait_for(split, state)
 
     def on_rows(self, split: str, greatest: int) -> None:
         state = self._splits[split]
+        state.quiet_since = None
         if greatest > state.greatest:
             state.greatest = greatest
-        state.quiet_since = None
-        state.idle = False
+            self._wait_for(split, state)
+        if state.idle:
+            self._wake(split, state)
 
     def on_watermark(self, split: str, time: int) -> None:
         """The reader itself, or what the rows carry, says how far the split has come."""
-        self._splits[split].forced = max(self._splits[split].forced, time)
+        state = self._splits[split]
+        if time > state.forced:
+            state.forced = time
+            self._wait_for(split, state)
 
     def on_quiet(self, splits: Iterable[str], now: int) -> None:
         """These splits were polled and had nothing (rule 4: never told of paused or unopened ones)."""
@@ -149,9 +163,14 @@ class SplitClock:
             state = self._splits[name]
             if state.quiet_since is None:
                 state.quiet_since = now
-            state.idle = now - state.quiet_since >= self._idle
+            if (now - state.quiet_since >= self._idle) == state.idle:
+                continue
             if state.idle:
-                state.added = False  # from now on it is a split that wakes (rule 3)
+                self._wake(name, state)
+                continue
+            state.idle = True
+            state.added = False  # from now on it is a split that wakes (rule 3)
+            self._awake -= not state.ended
 
     def idle_at(self) -> int | None:
         """When, by the monotonic clock, the next split becomes idle if it stays quiet; None if none does."""
@@ -166,7 +185,9 @@ class SplitClock:
             self._splits[name].quiet_since = None
 
     def on_ended(self, split: str) -> None:
-        self._splits[split].ended = True
+        state = self._splits[split]
+        self._awake -= not state.ended and not state.idle
+        state.ended = True
 
     def holder(self) -> str | None:
         """The split that the rows of others wait for (rule 4); None when no others are ahead of the watermark."""
@@ -191,16 +212,29 @@ class SplitClock:
     def watermark(self, *, ended: bool) -> Watermark:
         """The read's watermark. `ended`: every split has ended and none can appear."""
         held = self.current.time
-        if ended:
-            merged = Watermark(MAX_TIME)
-        else:
-            awake = [s for s in self._splits.values() if not s.ended and not s.idle]
-            times = [(s.watermark(self._bound), s.added) for s in awake]
-            counted = [max(time, held) for time, added in times if time >= held or added]
-            merged = Watermark(min(counted, default=held), idle=not awake)
+        merged = Watermark(MAX_TIME) if ended else Watermark(max(held, self._least(held)), idle=not self._awake)
         if merged != self.current:
             self.current = merged
         return self.current
+
+    def _wait_for(self, name: str, state: _Split) -> None:
+        heappush(self._waits, (state.watermark(self._bound), name))
+
+    def _wake(self, name: str, state: _Split) -> None:
+        state.idle = False
+        self._awake += not state.ended
+        self._wait_for(name, state)
+
+    def _least(self, held: int) -> int:
+        """The least watermark of the splits that count: not of one that wakes below `held` and has yet to catch up."""
+        while self._waits:
+            time, name = self._waits[0]
+            split = self._splits[name]
+            current = not split.ended and not split.idle and time == split.watermark(self._bound)
+            if current and (time >= held or split.added):
+                return time
+            heappop(self._waits)
+        return held
 
     def greatest(self) -> dict[str, int]:
         """The greatest event time per split: part of its position (rule 27)."""

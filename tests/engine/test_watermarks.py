@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamflow.engine.watermarks import Merger, SplitClock, saturating_sub
+from streamflow.engine.watermarks import Merger, SplitClock, _Split, saturating_sub
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Watermark
 
 SECOND = 1_000_000
@@ -195,6 +195,77 @@ def test_ended_and_idle_splits_together_keep_the_watermark(end_first: bool) -> N
     splits.on_ended("a")
     assert splits.watermark(ended=False).time < MAX_TIME
     assert splits.watermark(ended=False).idle
+
+
+class Model:
+    """The watermark of a read as rule 3 has it, by looking at every split each time."""
+
+    def __init__(self) -> None:
+        self.times = dict.fromkeys("abc", MIN_TIME)
+        self.quiet: dict[str, int] = {}
+        self.idle: set[str] = set()
+        self.ended: set[str] = set()
+        self.added: set[str] = set()
+        self.held = MIN_TIME
+
+    def watermark(self) -> Watermark:
+        awake = [name for name in self.times if name not in self.idle | self.ended]
+        counted = [max(self.times[n], self.held) for n in awake if self.times[n] >= self.held or n in self.added]
+        self.held = min(counted, default=self.held)
+        return Watermark(self.held, idle=not awake)
+
+
+STEPS = st.tuples(st.sampled_from(["rows", "quiet", "pause", "end", "add"]), st.sampled_from("abcd"), st.integers(0, 9))
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_the_watermark_of_a_read_is_that_of_the_splits_that_count(steps: list[tuple[str, str, int]]) -> None:
+    splits, model = clock(dict.fromkeys("abc", MIN_TIME), idle=5), Model()
+    for now, (what, split, time) in enumerate(steps):
+        known = split in model.times
+        if what == "add" and not known:
+            splits.add(split, time)
+            model.times[split] = time
+            model.added.add(split)
+        elif what == "rows" and known and split not in model.ended:
+            splits.on_rows(split, time)
+            model.times[split] = max(model.times[split], time)
+            model.idle.discard(split)
+            model.quiet.pop(split, None)
+        elif what == "quiet" and known and split not in model.ended:
+            splits.on_quiet([split], now)
+            idle = now - model.quiet.setdefault(split, now) >= 5
+            (model.idle.add if idle else model.idle.discard)(split)
+            model.added -= model.idle
+        elif what == "pause" and known:
+            splits.on_paused([split])
+            model.quiet.pop(split, None)
+        elif what == "end" and known:
+            splits.on_ended(split)
+            model.ended.add(split)
+        assert splits.watermark(ended=False) == model.watermark()
+
+
+def test_a_split_costs_nothing_while_others_are_read() -> None:
+    """Of ten thousand files each is looked at when it is read, not at every step of the others."""
+    looks = 0
+    names = [f"{number:05}" for number in range(10_000)]
+    splits = clock(dict.fromkeys(names, MIN_TIME))
+    before = _Split.watermark
+
+    def counted(split: _Split, bound: int | None) -> int:
+        nonlocal looks
+        looks += 1
+        return before(split, bound)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Split, "watermark", counted)
+        for number, name in enumerate(names):
+            splits.on_rows(name, number)
+            splits.watermark(ended=False)
+            splits.on_ended(name)
+            splits.watermark(ended=False)
+    assert looks < 100_000
 
 
 def test_inputs_that_come_from_the_same_splits_are_idle_only_together() -> None:

@@ -26,7 +26,7 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "idle splits stay in the minimum",
         3,
-        edit(SplitClock.watermark, "if not s.ended and not s.idle", "if not s.ended"),
+        edit(SplitClock._least, "not split.idle and ", ""),
         by_test(f"{TIME}::test_3_an_idle_split_leaves_the_minimum_and_is_judged_by_the_others_when_it_wakes"),
     ),
     Mutant(
@@ -44,11 +44,7 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "a read whose splits are all idle goes on to the greatest time",
         3,
-        edit(
-            SplitClock.watermark,
-            "min(counted, default=held)",
-            "min(counted, default=max((s.watermark(self._bound) for s in self._splits.values()), default=held))",
-        ),
+        edit(SplitClock._least, "return held", "return max(s.watermark(self._bound) for s in self._splits.values())"),
         by_test(f"{MERGING}::test_splits_that_become_idle_together_leave_the_watermark_at_the_least_of_them"),
     ),
     Mutant(
@@ -66,23 +62,19 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "a split that wakes counts at once",
         3,
-        edit(SplitClock.watermark, "if time >= held or added]", "]"),
+        edit(SplitClock._least, "current and (time >= held or split.added)", "current"),
         by_test(MERGING),
     ),
     Mutant(
         "a split that was idle never counts again",
         3,
-        edit(SplitClock.on_rows, "state.idle = False", "pass"),
+        edit(SplitClock.on_rows, "if state.idle:", "if False:"),
         by_test(f"{MERGING}::test_a_split_that_wakes_counts_again_once_it_has_caught_up"),
     ),
     Mutant(
         "the watermark of a read goes back",
         3,
-        edit(
-            SplitClock.watermark,
-            "max(time, held) for time, added in times if time >= held or added",
-            "time for time, _ in times",
-        ),
+        edit(SplitClock.watermark, "max(held, self._least(held))", "self._least(MIN_TIME)"),
         by_test(f"{MERGING}::test_the_watermark_of_a_read_never_goes_back_when_a_split_wakes_far_behind"),
     ),
     Mutant(
@@ -100,7 +92,7 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "a split is idle at once",
         4,
-        edit(SplitClock.on_quiet, "state.idle = now - state.quiet_since >= self._idle", "state.idle = True"),
+        edit(SplitClock.on_quiet, "(now - state.quiet_since >= self._idle)", "True"),
         by_test(f"{ALIGN}::test_5_a_split_that_has_shown_nothing_yet_holds_the_others_until_it_is_idle"),
     ),
     Mutant(
