@@ -100,7 +100,7 @@ class Source(FileSource):
         def open_rows(name: str, columns: pa.Schema, position: Position) -> _ArrowRows:
             return _ArrowRows(name, _opened(self._files, name), columns, position)
 
-        return FileReader(splits, _START, partitioned(self._files, schema, open_rows), self._files.follow)
+        return FileReader(splits, _START, partitioned(self._files, schema, open_rows), self._files)
 
 
 def _opened(files: Files, name: str) -> pa.NativeFile:

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from streamflow.connect import (
-    FileCommitter,
     FileReader,
     Files,
+    FileSink,
     FileSource,
     FileTarget,
-    FileWriter,
     Mode,
     Paths,
     Position,
     Roll,
-    SinkContext,
     UserError,
     canonical_schema,
     line_reader,
@@ -104,7 +102,7 @@ class Source(FileSource):
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Sink:
+class Sink(FileSink):
     """Writes CSV files with a header into a folder; they appear when a checkpoint is complete, each whole.
 
     Strings are quoted; null is an unquoted empty value. `roll`: when a file is full, by size ("128MB") or by size and
@@ -112,10 +110,6 @@ class Sink:
     removes the old `.csv` files once the first new ones are there.
     `partition_by`: columns that become folders (`day=2026-03-01/`) instead of columns of the files.
     """
-
-    _target: FileTarget
-    _delimiter: str
-    _compression: Compression
 
     def __init__(
         self,
@@ -130,28 +124,20 @@ class Sink:
     ) -> None:
         _check(delimiter)
         target = FileTarget.of(path, mode=mode, roll=roll, filesystem=filesystem, partition_by=partition_by)
-        set_fields(self, _target=target, _delimiter=delimiter, _compression=compression)
-        self._format()
+        set_fields(self, _target=target, _format=LineFormat(".csv", compression, _Records(delimiter)))
 
     def __repr__(self) -> str:
         return f"csv.Sink({self._target.path}, mode={self._target.mode!r})"
 
-    @property
-    def changelog(self) -> bool:
-        return False
 
-    def open(self, who: SinkContext) -> FileWriter:
-        CsvEncoder(self._target.file_schema(who.schema), self._delimiter)
-        return FileWriter(self._target, self._format(), who)
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """Makes the encoder for a schema."""
 
-    def committer(self, job: str) -> FileCommitter:
-        return FileCommitter(self._target, self._format().suffix, job)
+    delimiter: str
 
-    def _format(self) -> LineFormat:
-        def make(schema: pa.Schema) -> CsvEncoder:
-            return CsvEncoder(schema, self._delimiter)
-
-        return LineFormat(".csv", self._compression, make, lambda schema: make(schema).header(schema))
+    def __call__(self, schema: pa.Schema) -> CsvEncoder:
+        return CsvEncoder(schema, self.delimiter)
 
 
 def _check(delimiter: str) -> None:

@@ -16,12 +16,10 @@ from streamflow.connect import (
     FileSink,
     FileSource,
     FileTarget,
-    FileWriter,
     Mode,
     Paths,
     Position,
     Roll,
-    SinkContext,
     canonical_schema,
     line_reader,
     schema_of,
@@ -106,7 +104,3 @@ class Sink(FileSink):
 
     def __repr__(self) -> str:
         return f"jsonl.Sink({self._target.path}, mode={self._target.mode!r})"
-
-    def open(self, who: SinkContext) -> FileWriter:
-        JsonEncoder(self._target.file_schema(who.schema))
-        return super().open(who)

@@ -148,7 +148,7 @@ class Source(FileSource):
                 )
             return _ParquetRows(name, file, self._groups(name, file), schema, position)
 
-        return FileReader(splits, _START, partitioned(self._files, schema, open_rows), self._files.follow)
+        return FileReader(splits, _START, partitioned(self._files, schema, open_rows), self._files)
 
     def _groups(self, name: str, file: pq.ParquetFile) -> list[int]:
         """The row groups that may hold rows which pass the filter."""

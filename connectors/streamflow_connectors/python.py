@@ -170,6 +170,11 @@ class GeneratorReader:
         """Ask for the next rows, past those to be skipped; False at the end, nothing when there are none now."""
         if self._yielded is None:
             self._given = self._function()
+            if not isinstance(self._given, Iterable):
+                raise UserError(
+                    f"{_label(self._function)} gave {self._given!r}, from which no rows can be taken",
+                    remedy="let the function yield its rows, or return an iterable of them",
+                )
             self._yielded = iter(self._given)
         rows: list[Any] = []
         for item in self._yielded:

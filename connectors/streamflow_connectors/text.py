@@ -16,12 +16,10 @@ from streamflow.connect import (
     FileSink,
     FileSource,
     FileTarget,
-    FileWriter,
     Mode,
     Paths,
     Position,
     Roll,
-    SinkContext,
     line_reader,
     set_fields,
 )
@@ -60,6 +58,7 @@ class Source(FileSource):
 @dataclass(frozen=True, init=False, repr=False)
 class Sink(FileSink):
     """Writes the first string column of the rows as lines; files appear when a checkpoint is complete, each whole.
+    A null is an empty line, and a value that holds newlines is several.
 
     `roll`: when a file is full, by size ("128MB") or by size and age (("128MB", "10m")). `mode`: what happens if the
     folder is not empty: "error", "append", or "replace", which removes the old `.txt` files once the first new ones
@@ -82,7 +81,3 @@ class Sink(FileSink):
 
     def __repr__(self) -> str:
         return f"text.Sink({self._target.path}, mode={self._target.mode!r})"
-
-    def open(self, who: SinkContext) -> FileWriter:
-        TextEncoder(self._target.file_schema(who.schema))
-        return super().open(who)

@@ -34,7 +34,7 @@ from streamflow.connect.files import filesystem_of
 from streamflow.connect.partitions import file_schema, parts
 from streamflow.connect.sink import Committable, SinkContext
 from streamflow.connect.units import parse_duration, parse_size
-from streamflow.errors import Fatal, Retryable, StreamflowError, UserError
+from streamflow.errors import Fatal, Retryable, SchemaError, StreamflowError, UserError
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -136,7 +136,11 @@ class FileTarget:
         return file_schema(schema, self.keys) if self.keys else schema
 
     def folder(self) -> _Folder:
+        from pyarrow import fs
+
         filesystem, path, _ = filesystem_of(self.path, self.filesystem)
+        while isinstance(filesystem, fs.SubTreeFileSystem):  # below it may be a disk, which has to be told to sync
+            filesystem, path = filesystem.base_fs, f"{filesystem.base_path.rstrip('/')}/{path.lstrip('/')}"
         return _Folder(filesystem, path, self.path)
 
 
@@ -442,6 +446,12 @@ class FileSink:
         return False
 
     def open(self, who: SinkContext) -> FileWriter:
+        """Raises SchemaError where the format has no way to write a column."""
+        schema = self._target.file_schema(who.schema)
+        try:
+            self._format.encoder(pa.BufferOutputStream(), schema, None).abandon()
+        except pa.ArrowNotImplementedError as error:
+            raise SchemaError(str(error), remedy="leave the column out, or write files of another format") from error
         return FileWriter(self._target, self._format, who)
 
     def committer(self, job: str) -> FileCommitter:

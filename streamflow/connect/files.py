@@ -30,6 +30,8 @@ Paths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 _WILD = re.compile(r"[*?\[]")
 _COMPRESSED = re.compile(r"\.(gz|zst|bz2|lz4)$")
+_WATCHED = 64
+"""So many files of those that were read last are watched for growing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,8 @@ class FileRows(Protocol):
 
 class FileReader:
     """Reads files one after the other, in the order in which they were given; opens each when its turn comes.
-    With `follow` further ones may be added at any time.
+    Of `files` that are followed further ones may be added at any time. One of those read last that has grown since is
+    an error: what was added would be missed without a word.
 
     `start` is the position of a file's beginning. `open_file(name, position)` opens one.
     """
@@ -281,10 +284,12 @@ class FileReader:
         splits: Mapping[str, Position | None],
         start: Position,
         open_file: Callable[[str, Position], FileRows],
-        follow: float | None = None,
+        files: Files,
     ) -> None:
         self._start = start
-        self._follow = follow
+        self._files = files
+        self._sizes: dict[str, int] = {}
+        """Of files that are followed, those that were read last, with the size that they had at their end."""
         self._positions: dict[str, Position] = {
             name: start if position is None else position for name, position in splits.items()
         }
@@ -296,7 +301,10 @@ class FileReader:
     def poll(self, max_rows: int) -> PollResult:
         if self._rows is None:
             if not self._waiting:
-                return [] if self._follow is None else Wait(self._follow)
+                if self._files.follow is None:
+                    return []
+                self._look_back()
+                return Wait(self._files.follow)
             self._name = self._waiting.pop()
             with reading(self._name):
                 self._rows = self._open_file(self._name, self._positions[self._name])
@@ -306,7 +314,31 @@ class FileReader:
             return [taken if isinstance(taken, BadRecord) else (self._name, taken)]
         self._positions[self._name] = self._rows.position()
         self._close_file()
+        if self._files.follow is not None:
+            self._sizes.update(self._sizes_of([self._name]))
+            if len(self._sizes) > _WATCHED:
+                del self._sizes[next(iter(self._sizes))]
         return Ended(self._name)
+
+    def _look_back(self) -> None:
+        for name, size in self._sizes_of(list(self._sizes)).items():
+            if size > self._sizes[name]:
+                raise Fatal(
+                    f"{name} has grown since it was read: from {self._sizes[name]:,} to {size:,} bytes",
+                    remedy="write files elsewhere, or under a name that begins with _, and move them into the folder "
+                    "when they are whole; this one has to be read anew, under another name",
+                )
+
+    def _sizes_of(self, names: Sequence[str]) -> dict[str, int]:
+        """Of those that are still there."""
+        found = {}
+        for name in names:
+            filesystem, path = self._files.locate(name)
+            with reading(name):
+                size = filesystem.get_file_info(path).size
+            if size is not None:
+                found[name] = size
+        return found
 
     def add(self, splits: Mapping[str, Position | None]) -> None:
         new = {name: self._start if position is None else position for name, position in splits.items()}

@@ -71,7 +71,7 @@ def line_reader(
     def open_rows(name: str, columns: pa.Schema, position: Position) -> LineRows:
         return LineRows(name, open_bytes(files, name), decoder(columns, folder_values(files.below(name))), position)
 
-    return FileReader(splits, START, partitioned(files, schema, open_rows), files.follow)
+    return FileReader(splits, START, partitioned(files, schema, open_rows), files)
 
 
 def open_bytes(files: Files, name: str) -> pa.NativeFile:

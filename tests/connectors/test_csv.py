@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from streamflow_connectors import csv
+from streamflow_connectors import csv, memory
 
+import streamflow as sf
 from streamflow.connect import DataError, SchemaError, UserError
 from streamflow.connect.formats.lines import Compression
 
@@ -92,6 +94,30 @@ def test_nested_columns_and_odd_delimiters_are_refused(tmp_path: Path) -> None:
         csv.Source(tmp_path, pa.schema({"l": pa.list_(pa.int64())}))
     with pytest.raises(UserError, match="delimiter='ab' cannot separate values"):
         csv.Source(tmp_path, AB, delimiter="ab")
+
+
+def test_decimals_of_any_width_come_back(tmp_path: Path, read_all: ReadAll, write_all: WriteAll) -> None:
+    values = [Decimal("123456789012345678901234567890123456789012.50"), None, Decimal("-0.01")]
+    table = pa.table({"d": pa.array(values, pa.decimal256(50, 2)), "e": pa.array([1, None, -2], pa.decimal128(9, 3))})
+    write_all(csv.Sink(tmp_path / "out"), table)
+    assert read_all(csv.Source(tmp_path / "out", table.schema)).equals(table)
+
+
+@pytest.mark.parametrize("type_", [pa.binary(), pa.struct([]), pa.list_(pa.int64()), pa.map_(pa.string(), pa.int64())])
+def test_what_csv_has_no_words_for_is_refused_with_step_and_line(tmp_path: Path, type_: pa.DataType) -> None:
+    flow = sf.Flow("csv")
+    rows = flow.read("rows", memory.Source(pa.table({"x": pa.nulls(1, type_)})))
+    rows.write("out", csv.Sink(tmp_path / "out"))
+    with pytest.raises(SchemaError, match="column 'x': CSV has no") as raised:
+        sf.run(flow)
+    assert (raised.value.step, raised.value.location is None) == ("out", False)
+    assert raised.value.remedy is not None
+    assert not (tmp_path / "out").exists()
+
+
+def test_sinks_of_the_same_are_equal(tmp_path: Path) -> None:
+    assert csv.Sink(tmp_path, delimiter=";") == csv.Sink(tmp_path, delimiter=";")
+    assert csv.Sink(tmp_path, delimiter=";") != csv.Sink(tmp_path)
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "zstd"])

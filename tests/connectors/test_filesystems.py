@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,25 @@ def test_what_is_written_to_a_filesystem_is_read_from_it(
     assert rows.sort_by("n").combine_chunks().equals(TABLE)
     assert len([path for path in (tmp_path / "deep" / "out").rglob("*") if path.is_file()]) == (3 if keys else 1)
     assert ("move" in handler.calls and "open_output_stream" in handler.calls) == own
+
+
+def test_below_a_folder_of_the_disk_files_are_synced_and_no_staging_stays(
+    tmp_path: Path, write_all: WriteAll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    before = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        before(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    local = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    within = pafs.SubTreeFileSystem("deep", local)
+    write_all(parquet.Sink("out", filesystem=within), TABLE)
+    assert [path.suffix for path in (tmp_path / "deep" / "out").iterdir()] == [".parquet"]
+    assert any(path.endswith(".parquet") for path in synced)
+    assert str(tmp_path / "deep" / "out") in synced
 
 
 def test_a_flow_runs_over_a_filesystem_of_ones_own(tmp_path: Path) -> None:

@@ -212,6 +212,17 @@ def test_what_the_sink_writes_the_source_reads(tmp_path: Path, read_all: ReadAll
     assert pq.ParquetFile(next((tmp_path / "out").glob("*.parquet"))).num_row_groups == 1
 
 
+def test_a_column_that_parquet_cannot_hold_is_refused_with_step_and_line(tmp_path: Path) -> None:
+    flow = sf.Flow("parquet")
+    rows = flow.read("rows", memory.Source(pa.table({"x": pa.array([{}], pa.struct([]))})))
+    rows.write("out", parquet.Sink(tmp_path / "out"))
+    with pytest.raises(SchemaError, match="'x' with no child field") as raised:
+        sf.run(flow)
+    assert (raised.value.step, raised.value.location is None) == ("out", False)
+    assert raised.value.remedy is not None
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_compression_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="compression='rar' is unknown"):
         parquet.Sink(tmp_path, compression="rar")  # type: ignore[arg-type]

@@ -91,6 +91,18 @@ def test_a_run_with_crashes_loses_and_doubles_nothing_or_stops(seed: int) -> Non
         assert sorted(rest["n"].to_pylist()) == list(range(3, 20))
 
 
+def test_a_function_that_gives_no_rows_to_iterate_over_is_an_error_with_its_name() -> None:
+    def forgot_to_yield() -> None:
+        return None
+
+    flow = sf.Flow("python")
+    flow.read("rows", python.Source(forgot_to_yield, SCHEMA)).write("out", memory.Sink())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"forgot_to_yield gave None, from which no rows can be taken") as raised:
+        sf.run(flow)
+    assert raised.value.step == "rows"
+    assert raised.value.remedy is not None
+
+
 def test_a_generator_is_closed_when_the_reader_is() -> None:
     ended = []
 

@@ -13,7 +13,7 @@ from streamflow_connectors import jsonl, memory, parquet
 
 import streamflow as sf
 from streamflow.cluster.checkpoint import Checkpoint
-from streamflow.connect import GrowingSource, Source, UserError
+from streamflow.connect import Fatal, GrowingSource, Source, UserError, Wait
 from streamflow.engine.clock import ManualClock
 from streamflow.engine.watermarks import SplitClock
 from streamflow.operators.events import MIN_TIME, Watermark
@@ -114,6 +114,29 @@ def test_a_new_split_holds_the_watermark_until_it_has_come_as_far() -> None:
     assert clock.watermark(ended=False) == Watermark(130)
     clock.on_ended("c")
     assert clock.watermark(ended=False) == Watermark(140)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_file_that_grows_after_it_was_read_is_an_error_that_says_how_to_write_it(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, 0)
+    file = tmp_path / "00.parquet"
+    source: Source = parquet.Source(tmp_path, SCHEMA, follow="1s")
+    if kind == "jsonl":
+        file = tmp_path / "a.jsonl"
+        file.write_text('{"n": 1}\n')
+        source = jsonl.Source(tmp_path, pa.schema({"n": pa.int64()}), follow="1s")
+    reader = source.open(dict.fromkeys(source.splits()))
+    while reader.poll(100) != Wait(1.0):
+        pass
+    assert reader.poll(100) == Wait(1.0)
+    with file.open("ab") as more:
+        more.write(b'{"n": 2}\n')
+    with pytest.raises(Fatal, match=r"has grown since it was read: from [\d,]+ to [\d,]+ bytes") as raised:
+        reader.poll(100)
+    assert raised.value.remedy is not None
+    assert "move them into the folder" in raised.value.remedy
+    file.unlink()
+    assert reader.poll(100) == Wait(1.0), "what was read may go"
 
 
 def test_a_folder_may_be_empty_or_missing_at_first(tmp_path: Path) -> None:

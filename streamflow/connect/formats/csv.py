@@ -87,9 +87,9 @@ def header_names(record: bytes, delimiter: str = ",") -> list[str]:
 
 def _wire_type(type_: pa.DataType, column: str) -> pa.DataType:
     """What pyarrow's CSV parser reads a value as before it becomes `type_`."""
-    if type_.num_fields:
+    if pa.types.is_nested(type_):
         raise SchemaError(f"column {column!r}: CSV has no {type_}", remedy="use JSON lines or Parquet for it")
-    if pa.types.is_timestamp(type_):
+    if pa.types.is_timestamp(type_) or pa.types.is_decimal256(type_):
         return pa.string()
     if pa.types.is_duration(type_):
         return pa.int64()
@@ -106,19 +106,19 @@ def _from_wire(column: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 class CsvEncoder:
-    """Encodes batches of `schema` as CSV records without a header."""
+    """Encodes batches of `schema` as CSV records; `header` is the record of the names."""
 
     def __init__(self, schema: pa.Schema, delimiter: str) -> None:
         from pyarrow import csv
 
         for field in schema:
             _wire_type(field.type, field.name)
-        self._header = csv.WriteOptions(include_header=True, delimiter=delimiter)
+            if pa.types.is_binary(field.type) or pa.types.is_fixed_size_binary(field.type):
+                raise SchemaError(f"column {field.name!r}: CSV has no bytes", remedy="cast it to a string first")
         self._rows = csv.WriteOptions(include_header=False, delimiter=delimiter)
         self._durations = [index for index, type_ in enumerate(schema.types) if pa.types.is_duration(type_)]
-
-    def header(self, schema: pa.Schema) -> bytes:
-        return bytes(self._written(schema.empty_table(), self._header).to_pybytes())
+        names = csv.WriteOptions(include_header=True, delimiter=delimiter)
+        self.header = bytes(self._written(schema.empty_table(), names).to_pybytes())
 
     def encode(self, batch: pa.RecordBatch) -> pa.Buffer:
         """The rows as records.

@@ -120,6 +120,8 @@ def _from_wire(column: pa.Array, type_: pa.DataType) -> pa.Array:
 class JsonEncoder:
     """Encodes batches of `schema` as JSON lines."""
 
+    header = b""
+
     def __init__(self, schema: pa.Schema) -> None:
         self._keys = [json.dumps(name) + ":" for name in schema.names]
         for field in schema:

@@ -16,6 +16,11 @@ _SUFFIXES = {None: "", "gzip": ".gz", "zstd": ".zst"}
 
 
 class LineEncoder(Protocol):
+    @property
+    def header(self) -> bytes:
+        """What stands before the first row."""
+        ...
+
     def encode(self, batch: pa.RecordBatch) -> pa.Buffer:
         """The rows as whole lines."""
         ...
@@ -23,12 +28,11 @@ class LineEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LineFormat:
-    """A `FileFormat` of lines. `make` gives the encoder for a schema, `header` what stands before the first row."""
+    """A `FileFormat` of lines. `make` gives the encoder for a schema."""
 
     extension: str
     codec: Compression
     make: Callable[[pa.Schema], LineEncoder]
-    header: Callable[[pa.Schema], bytes] | None = None
 
     def __post_init__(self) -> None:
         if self.codec not in _SUFFIXES:
@@ -39,9 +43,9 @@ class LineFormat:
         return self.extension + _SUFFIXES[self.codec]
 
     def encoder(self, stream: pa.NativeFile, schema: pa.Schema, roll_bytes: int | None) -> _Lines:
-        if self.header is not None:
-            stream.write(self.header(schema))
-        return _Lines(stream, self.make(schema))
+        lines = self.make(schema)
+        stream.write(lines.header)
+        return _Lines(stream, lines)
 
 
 @dataclass(frozen=True, slots=True)

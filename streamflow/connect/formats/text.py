@@ -46,6 +46,8 @@ class TextDecoder:
 class TextEncoder:
     """Writes the first string column of `schema`, a line per row; null is an empty line."""
 
+    header = b""
+
     def __init__(self, schema: pa.Schema) -> None:
         strings = [index for index, type_ in enumerate(schema.types) if pa.types.is_string(type_)]
         if not strings:
