@@ -41,6 +41,8 @@ PENDING, SENT, DUE = "~pending", "~sent", "~due"
 class Pairs:
     """Rows, each in one of its windows. `keys` and `values` (by column) have an entry for each pair.
 
+    `counts`: how many rows each stands for; then they are partials, and `values` the aggregates' parts.
+
     `limits`: with how many rows since it last fired the pair's window fires again, for that key. `dues`: when by
     processing time it does at the latest, if the pair is the first row since; None where panes do not go by that.
     """
@@ -50,6 +52,15 @@ class Pairs:
     values: Mapping[str, pa.Array]
     limits: Int64s
     dues: Int64s | None = None
+    counts: Int64s | None = None
+
+    def count(self, groups: Groups) -> Int64s:
+        """How many rows each group has."""
+        if self.counts is None:
+            return np.bincount(groups.ids, minlength=groups.count)
+        total = np.zeros(groups.count, np.int64)
+        np.add.at(total, groups.ids, self.counts)
+        return total
 
 
 class Panes(Protocol):
@@ -133,7 +144,10 @@ class AccumulatingPanes:
         known = np.flatnonzero(~new)
         both = Groups(np.concatenate([np.arange(groups.count), known]), groups.count, np.arange(groups.count))
         for spec, names in zip(self._aggregates, self._parts, strict=True):
-            parts = partial_of_rows(spec, pairs.values.__getitem__, groups)
+            if pairs.counts is None:
+                parts = partial_of_rows(spec, pairs.values.__getitem__, groups)
+            else:
+                parts = merge(spec, [pairs.values[name] for name in names], groups)
             if known.size:
                 old = [self.table.get(name, slots[known]) for name in names]
                 parts = merge(spec, [pa.concat_arrays(two) for two in zip(parts, old, strict=True)], both)
@@ -141,7 +155,7 @@ class AccumulatingPanes:
                 self.table.put(name, slots, part)
         before = np.zeros(groups.count, np.int64)
         before[known] = raw_values(self.table.get(PENDING, slots[known]))
-        pending = before + np.bincount(groups.ids, minlength=groups.count)
+        pending = before + pairs.count(groups)
         self.table.put(PENDING, slots, pa.array(pending))
         if pairs.dues is not None:
             _put_dues(self.table, slots, before, pairs.dues[groups.first])

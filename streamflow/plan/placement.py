@@ -64,7 +64,7 @@ from streamflow.plan.physical import (
 from streamflow.plan.rewrite import Graph, topological
 from streamflow.plan.row_by_row import row_by_row
 from streamflow.plan.split_times import marks_of, min_time_of
-from streamflow.plan.windowed import Made, Parts, aggregate, late_rows, split_aggregate, split_top, top
+from streamflow.plan.windowed import Made, Parts, aggregate, late_rows, split_aggregate, split_top, top, why_whole
 
 Sliced: TypeAlias = "Tumbling | Sliding | Cumulative | Calendar"
 """The windows that are made of slices."""
@@ -270,13 +270,16 @@ class _Builder:
         return self._add(node, label, physical_schema(node.type), Run(make), [Edge(upstream)])
 
     def _aggregate(self, node: Aggregate, upstream: int) -> int:
-        parts = split_aggregate(node) if self._workers > 1 and not node.partitioned else None
-        made = self._keyed(replace(node, type=replace(node.type, order=0)), aggregate(node), parts, upstream)
+        parts = split_aggregate(node) if self._workers > 1 else None
+        label, make = aggregate(node)
+        if self._workers > 1 and parts is None and (why := why_whole(node)) is not None:
+            label += f", of rows that were exchanged whole, for {why}"
+        made = self._keyed(replace(node, type=replace(node.type, order=0)), (label, make), parts, upstream)
         if not node.type.order:
             return made
         ordered = physical_schema(node.type)
-        make = partial(OrderByKeys, node.keys, ordered)
-        return self._add(node, "order by keys", ordered, Run(make), [Edge(made)])
+        make_order = partial(OrderByKeys, node.keys, ordered)
+        return self._add(node, "order by keys", ordered, Run(make_order), [Edge(made)])
 
     def _top(self, node: Top, upstream: int) -> int:
         parts = split_top(node) if self._workers > 1 and not node.partitioned else None

@@ -132,18 +132,38 @@ def _refining(node: Aggregate, schema: pa.Schema, specs: tuple[AggregateSpec, ..
 
 
 def split_aggregate(node: Aggregate) -> Parts | None:
-    """None where rows are exchanged as they are."""
-    match node.window:
-        case Tumbling() | Sliding() | Cumulative() | Calendar() if not node.lateness and node.trigger is None:
-            label, _ = aggregate(node)
-            schema = physical_schema(node.input.type)
-            specs = _specs(node, schema, TIME)
-            before = partial(_window_partial, node.keys, node.window, specs, schema)
-            partials = before().output_schema
-            behind = partial(_window_aggregate, node.keys, node.window, specs, partials, "partials")
-            return Parts((f"partial {label}", before), partials, (f"final {label}", behind))
-        case _:
-            return None
+    """None where rows are exchanged as they are: see also `why_whole`."""
+    window = node.window
+    if not isinstance(window, Tumbling | Sliding | Cumulative | Calendar) or why_whole(node) is not None:
+        return None
+    label, _ = aggregate(node)
+    schema = physical_schema(node.input.type)
+    specs = _specs(node, schema, TIME)
+    before = partial(_window_partial, node.keys, window, specs, schema)
+    partials = before().output_schema
+    if node.lateness:
+        behind: Callable[[], Operator] = partial(_refining_partials, node.keys, window, specs, partials, node.lateness)
+    else:
+        behind = partial(_window_aggregate, node.keys, window, specs, partials, "partials")
+    return Parts((f"partial {label}", before), partials, (f"final {label}", behind))
+
+
+def why_whole(node: Aggregate) -> str | None:
+    """Why rows are not aggregated before they are exchanged, where windows are made of slices; None where they are.
+
+    A partial that is behind the watermark of its worker is sent with the batch that it is of, and any other ahead of
+    the watermark that ends its slice, so that none comes later than its rows would have (rule 14).
+    """
+    if not isinstance(node.window, Tumbling | Sliding | Cumulative | Calendar):
+        return None
+    if node.partitioned:
+        return "its late rows are read"
+    trigger = node.trigger or Trigger()
+    if trigger.early is not None or trigger.late != 1 or not trigger.accumulate:
+        return "it fires by single rows"
+    if node.lateness and isinstance(node.window, Calendar):
+        return "days that are over are still to be told apart"
+    return None
 
 
 def top(node: Top) -> Made:
@@ -288,6 +308,15 @@ def _refining_aggregate(
     if delays is None:
         return RefiningAggregate(keys, slices, specs, schema, **firing)
     return ClockedAggregate(keys, slices, specs, schema, **firing, delays=delays)
+
+
+def _refining_partials(
+    keys: tuple[str, ...], window: Sliced, specs: tuple[AggregateSpec, ...], schema: pa.Schema, lateness: int
+) -> RefiningAggregate:
+    slices = _slices(window)
+    return RefiningAggregate(
+        keys, slices, specs, schema, lateness=lateness, early=None, late=1, accumulate=True, input="partials"
+    )
 
 
 def _late_rows(

@@ -105,3 +105,43 @@ def test_a_watermark_made_in_mid_stream_is_an_origin_of_its_own() -> None:
     graph = placed(steps, 2)
     made = next(node for node in graph.nodes if isinstance(node.work, Run) and node.work.times)
     assert graph.origins()[graph.nodes[-1].id, 0] == {(made.id, 0), (made.id, 1)}
+
+
+def refined(window: Any = None, **firing: Any) -> Callable[[sf.Stream], sf.Stream]:
+    """Counts in windows that take late rows."""
+    window = window or sf.tumbling("10s")
+    return lambda rows: rows.key_by("k").window(window, allowed_lateness="5s", **firing).agg(n=sf.count())
+
+
+@pytest.mark.parametrize("window", [sf.tumbling("10s"), sf.sliding("10s", every="3s"), sf.cumulative("10s", step="2s")])
+def test_windows_that_late_rows_refine_are_aggregated_ahead_of_the_exchange(window: Any) -> None:
+    graph = placed(refined(window), 2)
+    final = next(node for node in graph.nodes if node.label.startswith("final aggregate"))
+    before = graph.nodes[final.edges[0].source]
+    assert before.label.startswith("partial aggregate")
+    assert final.edges[0].exchange == ("k",)
+    assert "exchanged whole" not in final.label
+
+
+WHOLE: dict[str, tuple[Any, str]] = {
+    "late rows are read": (refined(), "its late rows are read"),
+    "every second late row": (refined(trigger=sf.trigger(late=2)), "it fires by single rows"),
+    "early": (refined(trigger=sf.trigger(early=10)), "it fires by single rows"),
+    "by the clock": (refined(trigger=sf.trigger(early="1m")), "it fires by single rows"),
+    "panes": (refined(trigger=sf.trigger(accumulate=False)), "it fires by single rows"),
+    "days": (refined(sf.tumbling("1d", tz="Europe/Berlin")), "days that are over are still to be told apart"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_plan_says_why_rows_are_exchanged_whole(name: str) -> None:
+    steps, why = WHOLE[name]
+    flow = sf.Flow("f")
+    windows = steps(flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t"))
+    windows.write("out", memory.Sink())
+    if name == "late rows are read":
+        windows.late().write("late", memory.Sink())
+    one, two = (place(optimise(flow.graph()), name="f", workers=workers) for workers in (1, 2))
+    assert not [node for node in two.nodes if node.label.startswith("partial")]
+    assert any(node.label.endswith(f"of rows that were exchanged whole, for {why}") for node in two.nodes)
+    assert not any("exchanged whole" in node.label for node in one.nodes)

@@ -188,6 +188,52 @@ def _bounds(row: dict[str, Any]) -> tuple[float, float]:
     return row["window_start"].timestamp(), row["window_end"].timestamp()
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if "session" not in name and "own" not in name])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    parts=st.lists(ROWS, min_size=1, max_size=4),
+    seed=st.integers(0, 2**31),
+    workers=st.sampled_from([1, 2, 3, 4]),
+    crashes=st.integers(0, 3),
+    top=st.booleans(),
+)
+def test_14_every_pair_is_in_the_results_or_counted_as_late_where_partials_refine_windows(
+    name: str, parts: list[list[Row]], seed: int, workers: int, crashes: int, top: bool
+) -> None:
+    """Nobody reads the late rows, so that with several workers only partials are exchanged."""
+    window, starts, key = CASES[name]
+    flow = sf.Flow("late")
+    watermark = sf.bounded_out_of_orderness("2s")
+    read = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t", watermark=watermark)
+    windowed = (read.key_by(key) if key else read).window(window, allowed_lateness="4s")
+    result = windowed.top(60, by="bit") if top else windowed.agg(n=sf.count(), bits=col("bit").sum())
+    result.write("out", memory.Sink())
+    given, first = [], 0
+    for part in parts:
+        given.append(table(part, first))
+        first += len(part)
+    results = sf.testing.run(flow, {"rows": splits(*given)}, seed=seed, workers=workers, crashes=crashes)
+    rows = [row for part in parts for row in part]
+    out = final(results["out"]).to_pylist()
+    _no_row_twice(out, rows, key, "top" if top else "agg")
+    counted = len(out) if top else sum(row["n"] for row in out)
+    assert counted + sum(results.late.values()) == sum(len(starts(time)) for _, time in rows)
+
+
+@pytest.mark.parametrize("lateness", [None, "5s"])
+def test_14_a_late_partial_counts_as_its_rows(lateness: str | None) -> None:
+    """Both workers' watermarks are far ahead when a batch of three rows of one key and slice comes."""
+    flow = sf.Flow("late")
+    rows = flow.read("rows", memory.Source(SCHEMA.empty_table()), event_time="t")
+    counts = rows.key_by("k").window(sf.tumbling("10s"), allowed_lateness=lateness).agg(n=sf.count())
+    counts.write("out", memory.Sink())
+    given = [table([("a", time) for time in (100, 1, 1, 1)], 0), table([("a", 100)], 4)]
+    for seed in range(10):
+        results = sf.testing.run(flow, {"rows": splits(*given)}, workers=2, seed=seed)
+        counted = final(results["out"]) if lateness else results["out"]
+        assert sum(results.late.values()) + sum(counted["n"].to_pylist()) == 5
+
+
 def test_6_late_rows_carry_the_bounds_of_the_windows_whose_lateness_was_over() -> None:
     """By the row at 13 s the window from 0 to 10 s is over, with its three seconds; a microsecond earlier it is not."""
     for last, late in ((13 * SECOND - 1, []), (13 * SECOND, [(0, 10)])):
