@@ -38,7 +38,7 @@ SESSIONS = "operators/test_refining_session.py"
         "a session row at the very end of its interval is not late",
         6,
         edit(firing.before_watermark, "ends > progress.of_rows", "ends >= progress.of_rows"),
-        by_test("operators/test_top.py::test_a_pair_is_late_at_the_window_end_and_not_a_microsecond_before"),
+        by_test(f"{TIME}::test_6_a_session_row_is_judged_by_its_own_interval_before_it_joins_a_session"),
     ),
     Mutant(
         "the bound is a microsecond less",
@@ -66,7 +66,7 @@ SESSIONS = "operators/test_refining_session.py"
         "late rows are not counted",
         6,
         edit(firing.before_watermark, "progress.late += len(ends) - len(kept)", "pass"),
-        by_test("operators/test_top.py::test_a_pair_is_late_at_the_window_end_and_not_a_microsecond_before"),
+        by_test(f"{TIME}::test_6_a_session_row_is_judged_by_its_own_interval_before_it_joins_a_session"),
     ),
     Mutant(
         "allowed lateness is a microsecond more for the late output than for the results",
@@ -97,7 +97,11 @@ SESSIONS = "operators/test_refining_session.py"
     Mutant(
         "a result has the time of its window's end",
         7,
-        edit(WindowAggregate._result, "times_of(ends - 1)", "times_of(ends)"),
+        edit(
+            WindowAggregate._results,
+            "*map(times_of, of_rows)",
+            "*map(times_of, [*of_rows[:2], of_rows[2] + 1])",
+        ),
         by_test(f"{TIME}::test_7_the_result_of_a_window_belongs_to_the_second_window_of_the_same_size"),
     ),
     Mutant(
