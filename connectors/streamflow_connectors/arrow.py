@@ -22,12 +22,12 @@ from streamflow.connect import (
     Paths,
     Position,
     Roll,
-    SchemaError,
     UserError,
     canonical_schema,
     cast_if_it_fits,
     partitioned,
     reading,
+    require_columns,
     rows_without_columns,
     schema_of,
     set_fields,
@@ -139,20 +139,8 @@ class _ArrowRows:
         self._current: pa.RecordBatch | None = None
         """The batch of the position."""
         with reading(name):
-            self._reader = self._checked()
-
-    def _checked(self) -> pa.RecordBatchFileReader | pa.RecordBatchReader:
-        try:
-            return _reader(self._stream, self._schema.names)
-        except ValueError as error:
-            if isinstance(error, pa.ArrowException):
-                raise
-            names = _reader(self._stream, None).schema.names
-            missing = next(column for column in self._schema.names if column not in names)
-            raise SchemaError(
-                f"{self._name} has no column {missing!r}, only {names}",
-                remedy="leave the file out of the path, or declare with schema= the columns that all files have",
-            ) from error
+            require_columns(name, schema.names, _reader(stream, None).schema.names)
+            self._reader = _reader(stream, schema.names)
 
     def take(self, max_rows: int) -> pa.RecordBatch | None:
         while (batch := self._at_position()) is not None:

@@ -23,7 +23,6 @@ from streamflow.connect import (
     Paths,
     Position,
     Roll,
-    SchemaError,
     UserError,
     canonical_schema,
     cast_array,
@@ -32,6 +31,7 @@ from streamflow.connect import (
     partition_value,
     partitioned,
     reading,
+    require_columns,
     schema_of,
     set_fields,
     with_fields,
@@ -140,12 +140,7 @@ class Source(FileSource):
 
         def open_rows(name: str, schema: pa.Schema, position: Position) -> _ParquetRows:
             file = _opened(self._files, name)
-            missing = [column for column in schema.names if column not in file.schema_arrow.names]
-            if missing:
-                raise SchemaError(
-                    f"{name} has no column {missing[0]!r}, only {file.schema_arrow.names}",
-                    remedy="leave the file out of the path, or declare with schema= the columns that all files have",
-                )
+            require_columns(name, schema.names, file.schema_arrow.names)
             return _ParquetRows(name, file, self._groups(name, file), schema, position)
 
         return FileReader(splits, _START, partitioned(self._files, schema, open_rows), self._files)

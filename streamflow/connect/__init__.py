@@ -25,7 +25,7 @@ from streamflow.connect.files import FileReader, FileRows, Files, FileSource, Pa
 from streamflow.connect.frozen import set_fields, with_fields
 from streamflow.connect.gathering import Gathering
 from streamflow.connect.lines import LineDecoder, line_reader
-from streamflow.connect.partitions import folder_values, partition_value, partitioned
+from streamflow.connect.partitions import folder_values, partition_value, partitioned, require_columns
 from streamflow.connect.quoting import Quoting
 from streamflow.connect.registry import connector, connectors
 from streamflow.connect.schemas import schema_of
@@ -124,6 +124,7 @@ __all__ = [
     "partition_value",
     "partitioned",
     "reading",
+    "require_columns",
     "rows_without_columns",
     "schema_of",
     "set_fields",

@@ -64,6 +64,16 @@ def partitioned(files: Files, schema: pa.Schema, open_rows: OpenRows) -> Callabl
     return open_file
 
 
+def require_columns(name: str, wanted: Sequence[str], names: Sequence[str]) -> None:
+    """Raises SchemaError where the file `name`, whose columns are `names`, lacks one that is wanted or has it twice."""
+    remedy = "leave the file out of the path, or declare with schema= the columns that all files have"
+    for column in wanted:
+        if column not in names:
+            raise SchemaError(f"{name} has no column {column!r}, only {list(names)}", remedy=remedy)
+        if names.count(column) > 1:
+            raise SchemaError(f"{name} has two columns {column!r}: it is not known which is meant", remedy=remedy)
+
+
 class _Partitioned:
     """The rows of a file with the columns of its path."""
 

@@ -73,7 +73,8 @@ def check_names(names: Iterable[str]) -> None:
             )
         if name in seen:
             raise SchemaError(
-                f"two columns are called {name!r}", remedy='name one of them: by keyword, or .alias("...")'
+                f"two columns are called {name!r}",
+                remedy='name one of them: by keyword, or .alias("..."); columns of a source are renamed in the source',
             )
         seen.add(name)
 

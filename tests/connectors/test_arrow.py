@@ -6,8 +6,9 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.ipc
+import pyarrow.parquet as pq
 import pytest
-from streamflow_connectors import arrow, memory
+from streamflow_connectors import arrow, memory, parquet
 
 import streamflow as sf
 from streamflow.connect import DataError, Fatal, SchemaError, UserError
@@ -107,3 +108,27 @@ def test_wrong_options_are_refused_when_the_sink_is_made(tmp_path: Path) -> None
         arrow.Sink(tmp_path, compression="gzip")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="format='feather' is unknown"):
         arrow.Sink(tmp_path, format="feather")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["arrow", "parquet"])
+def test_a_file_that_has_a_column_twice_is_named_where_that_column_is_read(tmp_path: Path, kind: str) -> None:
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "a", "b"])
+    file = tmp_path / f"twice.{kind}"
+    if kind == "arrow":
+        with pa.ipc.new_file(str(file), table.schema) as writer:
+            writer.write_table(table)
+    else:
+        pq.write_table(table, file)
+    source = arrow.Source if kind == "arrow" else parquet.Source
+
+    def read(column: str) -> list[dict[str, int]]:
+        flow, out = sf.Flow("twice"), memory.Sink()
+        flow.read("rows", source(file, pa.schema({column: pa.int64()}))).write("out", out)
+        sf.run(flow)
+        rows: list[dict[str, int]] = out.table().to_pylist()
+        return rows
+
+    assert read("b") == [{"b": 3}]
+    with pytest.raises(SchemaError, match=rf"twice\.{kind} has two columns 'a'") as raised:
+        read("a")
+    assert (raised.value.step, raised.value.location is None) == ("rows", False)
