@@ -5,6 +5,7 @@ Pure: an event and the time in, instructions out. That it cannot go on is raised
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
@@ -73,6 +74,8 @@ class Job:
     bounded: bool
     stored: bool = True
     transactional: bool = True
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    """What the state of each step is, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,7 +337,8 @@ class Attempt:
                 return self._to_all(control.Trigger(barrier))
             case Complete(ended=ended):
                 self.ended = ended
-                running.saving = manifest_of(wanted, self._claimed.job, self._job.flow, self._job.key_groups)
+                job = self._job
+                running.saving = manifest_of(wanted, self._claimed.job, job.flow, job.key_groups, job.signatures)
                 return [Save(self.number, running.saving)]
             case Finish():
                 self.final = running.coordinator.next - 1

@@ -135,6 +135,7 @@ class JobMaster:
         self._times = times
         self._budget = Budget(times.restarts)
         self._state: _State = _New()
+        self._latest = 0  # the greatest attempt that was claimed
         self._wanted: _Wanted | None = None
 
     def handle(self, event: JobEvent, now: int) -> list[Instruction]:
@@ -163,7 +164,8 @@ class JobMaster:
     def _on_prepared(self, event: JobEvent, now: int) -> list[Instruction]:
         """What comes of the steps before an attempt has workers."""
         match self._state, event:
-            case _Claiming(), Claimed() as claimed:
+            case _Claiming(), Claimed() as claimed if claimed.attempt > self._latest:
+                self._latest = claimed.attempt
                 self._state = _Recovering(claimed, now)
                 return [Recover(claimed.attempt)]
             case _Recovering(claimed, since), Recovered(attempt) if attempt == claimed.attempt:

@@ -41,6 +41,7 @@ class Manifest:
     splits: Splits
     state: Files
     committables: Committables = field(default_factory=dict)
+    signatures: Mapping[str, str] = field(default_factory=dict)
     final: bool = False
 
     def paths(self) -> set[str]:
@@ -48,7 +49,9 @@ class Manifest:
         return {file.path for files in self.state.values() for file in files}
 
 
-def manifest_of(complete: Complete[StateFile], job: str, flow: str, key_groups: int) -> Manifest:
+def manifest_of(
+    complete: Complete[StateFile], job: str, flow: str, key_groups: int, signatures: Mapping[str, str]
+) -> Manifest:
     """The manifest of a checkpoint that all have acknowledged. `job`: the job's uuid."""
     barrier, part = complete.barrier, complete.part
     return Manifest(
@@ -61,6 +64,7 @@ def manifest_of(complete: Complete[StateFile], job: str, flow: str, key_groups: 
         splits=part.splits,
         state=part.state,
         committables=part.committables,
+        signatures=signatures,
     )
 
 
@@ -82,6 +86,7 @@ def to_json(manifest: Manifest) -> dict[str, Any]:
         "splits": splits_to_json(manifest.splits),
         "state": files_to_json(manifest.state),
         "committables": committables_to_json(manifest.committables),
+        "signatures": dict(manifest.signatures),
     }
 
 
@@ -104,6 +109,7 @@ def from_json(found: Mapping[str, Any]) -> Manifest:
             splits=splits_from_json(found["splits"]),
             state=files_from_json(found["state"]),
             committables=committables_from_json(found["committables"]),
+            signatures={str(step): str(words) for step, words in found["signatures"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Fatal(f"the checkpoint's manifest is damaged: {error!r}") from error

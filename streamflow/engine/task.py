@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+import pyarrow as pa
+
 from streamflow.connect.source import BadRecord
 from streamflow.engine.chain import PAUSE_AFTER, Chain, Counters, Node, Steps, Wrap
 from streamflow.engine.delivery import Delivery
@@ -19,7 +21,7 @@ from streamflow.engine.outputs import Aligned, Channel, Finished, TaskOutput
 from streamflow.engine.split_time import SplitEventTime, SplitTime
 from streamflow.engine.watermarks import Merger
 from streamflow.engine.writing import kept_address
-from streamflow.errors import DataError, EngineError
+from streamflow.errors import DataError, EngineError, UserError
 from streamflow.operators.base import TimedOperator
 from streamflow.operators.dead_letters import Rejected, letter
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Batch, End, Event, Watermark
@@ -184,7 +186,13 @@ class Task:
     def restore(self, parts: Mapping[str, Sequence[Snapshot]], groups: range) -> None:
         """Take over these key groups from all workers' snapshots, before any other call."""
         for address, container in self._containers():
-            container.restore(parts.get(address, ()), groups)
+            try:
+                container.restore(parts.get(address, ()), groups)
+            except (KeyError, ValueError, pa.ArrowException, EngineError) as error:
+                raise UserError(
+                    f"the state {address} in the checkpoint does not fit the step: {error}",
+                    remedy="give the step another name, so that it starts afresh",
+                ) from error
         if self.stage == 0:  # what the tasks of all stages counted, once
             self.rejections.restore(parts.get(REJECTIONS, ()), groups)
         self._settle()

@@ -87,7 +87,8 @@ class Edge:
 class PhysicalNode:
     """`step` is shown to users and is the address of the node's state; `label` says what it does, for plans.
 
-    `functions`: the users' objects in it that the host opens and closes.
+    `functions`: the users' objects in it that the host opens and closes. `signature`: what its state is, in words, ""
+    where it has none by key (`streamflow.plan.signature`).
     """
 
     id: int
@@ -100,6 +101,7 @@ class PhysicalNode:
     stage: int
     on_error: OnError = "fail"
     functions: tuple[object, ...] = ()
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,14 @@ class PhysicalGraph:
     def stage(self, index: int) -> tuple[PhysicalNode, ...]:
         """The nodes of one stage, in topological order."""
         return tuple(node for node in self.nodes if node.stage == index)
+
+    def signatures(self) -> dict[str, str]:
+        """What the state of each step is, in words."""
+        found: dict[str, list[str]] = {}
+        for node in self.nodes:
+            if node.signature and node.signature not in found.setdefault(node.step, []):
+                found[node.step].append(node.signature)
+        return {step: "; ".join(parts) for step, parts in found.items()}
 
     def origins(self) -> Mapping[Place, frozenset[Place]]:
         """What makes the watermark of each node on each worker: reads, and operators that make their own."""

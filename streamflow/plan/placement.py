@@ -63,6 +63,7 @@ from streamflow.plan.physical import (
 )
 from streamflow.plan.rewrite import Graph, topological
 from streamflow.plan.row_by_row import row_by_row
+from streamflow.plan.signature import signature
 from streamflow.plan.split_times import marks_of, min_time_of
 from streamflow.plan.windowed import Made, Parts, aggregate, late_rows, split_aggregate, split_top, top, why_whole
 
@@ -160,6 +161,7 @@ class _Builder:
                 stage=stage,
                 on_error=(node.on_error if can_reject(node) else None) or "fail",
                 functions=openable(node),
+                signature=signature(node),
             )
         )
         return len(self.nodes) - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -86,16 +86,3 @@ def base_of(checkpoints: Checkpoints, flow: str) -> Manifest | None:
 def _to_go_on_from(manifest: Manifest | None) -> Manifest | None:
     """None where the job is over: it has come to its end, and nothing that it prepared waits to be committed."""
     return None if manifest is None or (manifest.completed and not manifest.committables) else manifest
-
-
-def check_place(base: Manifest, addresses: Collection[str], steps: Collection[str]) -> None:
-    """Refuse a flow that has no place any more for some of the state, or for rows that wait to be published."""
-    dropped = {f"the state {address}" for address in base.state if address not in addresses}
-    dropped |= {f"the positions of the read {read}" for read in base.splits if read not in steps}
-    dropped |= {f"unpublished rows of the write {sink}" for sink in base.committables if sink not in steps}
-    if dropped:
-        raise UserError(
-            f"the flow {base.flow!r} has changed: its checkpoint holds {', '.join(sorted(dropped))}, "
-            "which no step takes over",
-            remedy="give steps the names that they had, or pass allow_dropped_state=True to go on without these",
-        )

@@ -8,6 +8,7 @@ unbounded one also has one every `INTERVAL`.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import uuid
@@ -48,13 +49,14 @@ from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
 from streamflow.plan.physical import DEFAULT_KEY_GROUPS, PhysicalGraph
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
-from streamflow.runners.checkpoints import Checkpoints, base_of, check_place
+from streamflow.runners.checkpoints import Checkpoints, base_of
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.performing import open_job, publish
 from streamflow.runners.progress import Snapshot, progress_for
 from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report
+from streamflow.runners.upgrade import Upgrade
 from streamflow.state.memory import Memory
 from streamflow.state.store import StateFile
 
@@ -133,8 +135,11 @@ def _run(
     base = None if checkpoint is None else base_of(checkpoint, built.name)
     groups = DEFAULT_KEY_GROUPS if base is None else base.key_groups
     graph = place(logical, name=built.name, key_groups=groups, max_errors=built.max_errors)
-    if checkpoint is not None and base is not None and not checkpoint.allow_dropped_state:
-        check_place(base, Task(graph, 0, 0).addresses(), {node.step for node in graph.nodes})
+    if checkpoint is not None and base is not None:
+        upgrade = Upgrade.of(base, graph)
+        upgrade.check(allow_dropped=checkpoint.allow_dropped_state)
+        if told := upgrade.report():
+            logging.getLogger("streamflow").info(told)
     return run_graph(graph, limit, SpillFiles(spill_dir), checkpoint)
 
 
@@ -372,7 +377,9 @@ class _LocalJob:
             publish(self._graph, self._claimed.job, committables)
         else:
             groups = self._graph.key_groups
-            self._performer.save(manifest_of(complete, self._claimed.job, self._graph.name, groups))
+            self._performer.save(
+                manifest_of(complete, self._claimed.job, self._graph.name, groups, self._graph.signatures())
+            )
             self._performer.commit(committables)
             self._performer.confirm()
             self._files.completed(number)

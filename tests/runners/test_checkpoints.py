@@ -224,6 +224,27 @@ def test_a_flow_that_has_no_place_for_its_state_is_refused(tmp_path: Path) -> No
     assert sorted(pq.read_table(tmp_path / "out" / "rows")["n"].to_pylist()) == list(range(ROWS))
 
 
+def test_a_flow_whose_windows_have_changed_is_refused_and_takes_nothing_over(tmp_path: Path) -> None:
+    def changed(out: str) -> sf.Flow:
+        flow = sf.Flow("numbers")
+        rows = flow.read("numbers", Numbered(), event_time="at")
+        rows.write("rows", parquet.Sink(f"{out}/rows"))
+        counts = rows.key_by("k").window(sf.tumbling("2s")).agg(rows=sf.count(), total=sf.col("n").sum())
+        counts.write("counts", parquet.Sink(f"{out}/counts"))
+        return flow
+
+    FAILURES[:] = [9_000]
+    store = every_checkpoint(tmp_path / "checkpoints")
+    with pytest.raises(StepError):
+        sf.run(build, out=str(tmp_path / "out"), checkpoint=store)
+    log = sorted((tmp_path / "checkpoints" / "log").iterdir())
+    with pytest.raises(UserError, match=r"does not fit: 'numbers.tumbling' was .aggregate by k: int64 in Tumbling"):
+        sf.run(changed, out=str(tmp_path / "out"), checkpoint=store)
+    assert sorted((tmp_path / "checkpoints" / "log").iterdir()) == log
+    sf.run(build, out=str(tmp_path / "out"), checkpoint=store)
+    check_output(tmp_path / "out")
+
+
 def test_each_job_has_a_folder_of_its_own(tmp_path: Path) -> None:
     sf.run(build, out=str(tmp_path / "out"), checkpoint=every_checkpoint(tmp_path / "checkpoints"))
     other = sf.Flow("other")
