@@ -149,10 +149,10 @@ class OpenRead:
         return [name for name in self._splits if name in self._unfinished]
 
     def _all_ended(self) -> bool:
-        """Of an unbounded source splits may still appear, unless it had some and all have ended."""
+        """Of an unbounded source splits may still appear, unless it had some, here or elsewhere, and all have ended."""
         if self._look_every is not None:
             return False
-        return not self._unfinished and (self._bounded or bool(self._splits))
+        return not self._unfinished and (self._bounded or bool(self._known))
 
     def can_poll(self, now: int) -> bool:
         """Whether there is something to ask, and the time has come that it named; never without a split."""
