@@ -46,10 +46,10 @@ from streamflow.cluster.events import (
 from streamflow.cluster.job_log import Fenced
 from streamflow.cluster.restarts import Budget
 from streamflow.engine.parts import Splits
-from streamflow.errors import DataError, EngineError, Fatal, StreamflowError, UserError
+from streamflow.errors import EngineError, Fatal, StreamflowError, UserError
 
-_HOPELESS = (UserError, DataError, Fatal, EngineError, Fenced)
-"""What trying again cannot help."""
+_HOPELESS = (UserError, Fatal, EngineError, Fenced)
+"""What trying again cannot help. What a user's function raises may be gone the next time, so it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ class Restarts:
     one after `factor` times as many, at most after `longest`.
     """
 
-    most: int = 10
-    first: int = 500_000
+    most: int = 5
+    first: int = 200_000
     factor: int = 2
-    longest: int = 60_000_000
+    longest: int = 10_000_000
 
     def __post_init__(self) -> None:
         if self.most < 0 or self.first < 0 or self.factor < 1 or self.longest < self.first:

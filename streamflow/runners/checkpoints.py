@@ -12,6 +12,7 @@ from streamflow.cluster.job_log import JobLog
 from streamflow.cluster.manifest import Manifest, from_json
 from streamflow.connect.units import parse_duration
 from streamflow.errors import UserError
+from streamflow.runners.savepoints import adopted, read_savepoint
 from streamflow.state.store import CheckpointStore
 from streamflow.state.stores import check_location, open_store
 
@@ -22,8 +23,11 @@ class Checkpoints:
 
     `location`: a folder of the job's own, local or mounted, or a place of its own in a bucket, "s3://bucket/prefix",
     with the extra `s3`; credentials, region and endpoint are taken from the environment, as AWS's tools take them.
-    `every`: the time from one checkpoint to the next, as "10s". `allow_dropped_state`: start a changed flow although it
-    has no step any more for some of the state.
+    `every`: the time from one checkpoint to the next, as "10s". `keep`: so many of the latest ones stay there.
+    `savepoint`: the folder of one that the job starts from, if there is no checkpoint at `location` yet; it is then a
+    job of its own. `allow_dropped_state`: start a changed flow although it has no step any more for some of the state.
+    `allow_duplicates`: where a file of the latest checkpoint is missing or damaged, go on from the latest whole one
+    that was kept, though what came after that is published already, and will be again.
 
     A job that is started again with the same folder goes on from its latest checkpoint, whether it was stopped or was
     killed; files that its sinks publish hold each result exactly once. One that had come to its end starts anew. Two
@@ -39,23 +43,37 @@ class Checkpoints:
 
     location: str
     every: int
+    keep: int
+    savepoint: str | None
     allow_dropped_state: bool
+    allow_duplicates: bool
 
     def __init__(
         self,
         location: str | os.PathLike[str],
         every: str | timedelta = "10s",
         *,
+        keep: int = 1,
+        savepoint: str | os.PathLike[str] | None = None,
         allow_dropped_state: bool = False,
+        allow_duplicates: bool = False,
     ) -> None:
         path = os.fspath(location)
         check_location(path)
         interval = parse_duration(every)
         if interval <= 0:
             raise UserError(f"every={every!r} is no interval", remedy='write every="10s"')
+        if keep < 1:
+            raise UserError(f"keep={keep}: a job goes on from its latest checkpoint", remedy="keep 1 or more")
+        start = None if savepoint is None else os.fspath(savepoint)
+        if start is not None:
+            check_location(start)
         object.__setattr__(self, "location", path)
         object.__setattr__(self, "every", interval)
+        object.__setattr__(self, "keep", keep)
+        object.__setattr__(self, "savepoint", start)
         object.__setattr__(self, "allow_dropped_state", allow_dropped_state)
+        object.__setattr__(self, "allow_duplicates", allow_duplicates)
 
 
 def latest_manifest(store: CheckpointStore) -> Manifest | None:
@@ -74,10 +92,14 @@ def _manifest(body: Mapping[str, Any] | None, log: JobLog) -> Manifest | None:
 
 def base_of(checkpoints: Checkpoints, flow: str) -> Manifest | None:
     """What a job would go on from. Nothing is claimed: a job that runs there with another flow is not disturbed."""
-    manifest = latest_manifest(open_store(checkpoints.location))
+    place = checkpoints.location
+    manifest = latest_manifest(open_store(place))
+    if manifest is None and checkpoints.savepoint is not None:
+        place = checkpoints.savepoint
+        manifest = adopted(read_savepoint(open_store(place)))
     if manifest is not None and manifest.flow != flow:
         raise UserError(
-            f"the checkpoints in {checkpoints.location} are of the flow {manifest.flow!r}, not of {flow!r}",
+            f"the checkpoints in {place} are of the flow {manifest.flow!r}, not of {flow!r}",
             remedy="give each job a folder of its own",
         )
     return _to_go_on_from(manifest)

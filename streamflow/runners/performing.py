@@ -253,4 +253,12 @@ def _committers(graph: PhysicalGraph, job: str) -> list[tuple[PhysicalNode, Comm
 
 def open_job(checkpoints: Checkpoints, graph: PhysicalGraph, new: str) -> Performer:
     """What performs for the job that has its checkpoints there. Nothing is claimed yet. `new`: see `Performer`."""
-    return Performer(open_store(checkpoints.location), graph, new)
+    savepoint = checkpoints.savepoint
+    return Performer(
+        open_store(checkpoints.location),
+        graph,
+        new,
+        keep=checkpoints.keep,
+        savepoint=None if savepoint is None else open_store(savepoint),
+        allow_duplicates=checkpoints.allow_duplicates,
+    )

@@ -47,7 +47,12 @@ def adopt_savepoint(source: CheckpointStore, store: CheckpointStore, *, job: str
             store.put(path, read_file(source, file))
             state.setdefault(address, []).append(replace(file, path=path))
             number += 1
-    return replace(found, job=job, state=state, final=False, completed=False)
+    return replace(adopted(found), job=job, state=state)
+
+
+def adopted(savepoint: Manifest) -> Manifest:
+    """What a savepoint is to a new job: also where the old one had ended with it, there is something to go on with."""
+    return replace(savepoint, final=False, completed=False)
 
 
 def _found(store: CheckpointStore) -> bytes | None:

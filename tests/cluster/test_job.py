@@ -393,9 +393,10 @@ def test_without_stored_checkpoints_a_failure_ends_the_job_with_its_cause_and_wh
     [
         WorkerGone(1, 0, "killed by signal 9"),
         *heard(1, 0, Failed(StepError("boom"))),
+        *heard(1, 0, Failed(DataError("boom"))),
         *heard(1, 0, Failed(Retryable("the broker does not answer"))),
     ],
-    ids=["lost", "StepError", "Retryable"],
+    ids=["lost", "StepError", "DataError", "Retryable"],
 )
 def test_after_a_failure_the_next_attempt_begins_when_no_worker_lives_and_some_time_has_passed(event: JobEvent) -> None:
     job = running()
@@ -410,7 +411,7 @@ def test_after_a_failure_the_next_attempt_begins_when_no_worker_lives_and_some_t
 
 @pytest.mark.parametrize(
     "error",
-    [UserError("a"), SchemaError("b"), DataError("c"), Fatal("d"), EngineError("e")],
+    [UserError("a"), SchemaError("b"), Fatal("d"), EngineError("e")],
     ids=lambda error: type(error).__name__,
 )
 def test_what_trying_again_cannot_help_ends_the_job(error: StreamflowError) -> None:

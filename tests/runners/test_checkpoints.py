@@ -22,6 +22,7 @@ from streamflow.cluster.job_log import Fenced, JobLog
 from streamflow.connect import Ended, PollResult, Position, Source
 from streamflow.errors import Fatal, StepError, UserError
 from streamflow.runners.checkpoints import latest_manifest
+from streamflow.runners.savepoints import write_savepoint
 from streamflow.state.local_store import LocalStore
 
 ROWS = 20_000
@@ -285,6 +286,39 @@ def test_a_job_that_another_has_taken_over_stops_and_publishes_nothing_more(tmp_
     assert [f for f in sorted((tmp_path / "out").rglob("*.parquet")) if staging not in f.parents] == [
         f for f in published if staging not in f.parents
     ]
+
+
+def test_a_job_starts_from_a_savepoint_as_a_job_of_its_own(tmp_path: Path) -> None:
+    FAILURES[:] = [9_000]
+    with pytest.raises(StepError):
+        sf.run(build, out=str(tmp_path / "out"), checkpoint=every_checkpoint(tmp_path / "checkpoints"))
+    store = LocalStore(tmp_path / "checkpoints")
+    latest = latest_manifest(store)
+    assert latest is not None
+    write_savepoint(latest, store, LocalStore(tmp_path / "savepoint"))
+    first = sf.run(build, out=str(tmp_path / "out"), checkpoint=every_checkpoint(tmp_path / "checkpoints"))
+    start = sf.Checkpoints(tmp_path / "other", savepoint=tmp_path / "savepoint")
+    assert sf.run(build, out=str(tmp_path / "again"), checkpoint=start).rows_in == first.rows_in
+    other = latest_manifest(LocalStore(tmp_path / "other"))
+    assert other is not None
+    assert other.job != latest.job
+    rows = [pq.read_table(tmp_path / folder / "rows")["n"].to_pylist() for folder in ("out", "again")]
+    assert sorted(rows[0]) == list(range(ROWS))
+    assert sorted(rows[1]) == list(range(ROWS - first.rows_in, ROWS))
+
+
+def test_past_a_damaged_file_a_job_goes_on_from_an_older_checkpoint_if_duplicates_are_allowed(tmp_path: Path) -> None:
+    FAILURES[:] = [9_000]
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(StepError):
+        sf.run(build, out=str(tmp_path / "out"), checkpoint=sf.Checkpoints(folder, every="100ms", keep=2))
+    latest = latest_manifest(LocalStore(folder))
+    assert latest is not None
+    newest = [folder / path for path in latest.paths() if f"-{latest.checkpoint}-" in path]
+    newest[0].unlink()
+    allowed = sf.Checkpoints(folder, every="1h", keep=2, allow_duplicates=True)
+    assert 0 < sf.run(build, out=str(tmp_path / "out"), checkpoint=allowed).rows_in < ROWS
+    assert set(pq.read_table(tmp_path / "out" / "rows")["n"].to_pylist()) == set(range(ROWS))
 
 
 @pytest.mark.parametrize(("location", "every"), [("ftp://host/job", "10s"), ("folder", "0s")])
