@@ -89,13 +89,14 @@ def _listing(store: CheckpointStore, manifest: Manifest, folder: str | None) -> 
 
 
 def _rows(store: CheckpointStore, manifest: Manifest, address: str) -> pa.Table:
-    """The rows of a container, from all workers."""
+    """The rows of a container, from all workers: what stands of its files."""
     import pyarrow as pa
 
-    from streamflow.engine.durable import read_file
-    from streamflow.state.files import decode
+    from streamflow.state.chains import resolved
+    from streamflow.state.files import read_state
 
-    return pa.Table.from_batches([decode(read_file(store, part)).rows for part in manifest.state[address]])
+    parts = [read_state(store, file) for file in manifest.state[address]]
+    return pa.Table.from_batches([part.rows for part in resolved(parts, range(manifest.key_groups))])
 
 
 def _state_of(store: CheckpointStore, manifest: Manifest, step: str | None) -> Iterator[tuple[str, pa.Table]]:

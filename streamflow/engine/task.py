@@ -27,6 +27,8 @@ from streamflow.operators.dead_letters import Rejected, letter
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Batch, End, Event, Watermark
 from streamflow.operators.tolerant import tolerant
 from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
+from streamflow.state.captured import Captured, Lineage
+from streamflow.state.chains import resolved
 from streamflow.state.container import Container, Snapshot
 from streamflow.state.memory import Memory
 
@@ -86,6 +88,7 @@ class Task:
             self._nodes[spec.id] = self._build(spec, splits or {})
         self._connect()
         self._open = {*self.channels, *self.reads()}
+        self._lineages: dict[str, Lineage] = {}
         self._memory = memory
         if memory is not None:
             memory.add(container for _, container in self._containers())
@@ -175,26 +178,33 @@ class Task:
         """This input has passed the barrier that others have not: deliver nothing from it until they have."""
         return self._barrier is not None and channel not in self._waiting
 
-    def snapshot(self) -> dict[str, Snapshot]:
-        """The state of every operator, by `step/container`. Only right after `Aligned`."""
-        groups = self._graph.key_groups
-        parts = {address: container.snapshot(groups) for address, container in self._containers()}
-        if self._tolerates:
-            parts[REJECTIONS] = self.rejections.snapshot(groups)
-        return parts
+    def capture(self, checkpoint: int, completed: int) -> dict[str, Captured]:
+        """The state of every operator, as of now, by `step/container`. Only right after `Aligned`; short.
+
+        `completed`: the latest checkpoint of this attempt that the worker was told is complete, 0 where there is none.
+        """
+        containers = [*self._containers(), *([(REJECTIONS, self.rejections)] if self._tolerates else [])]
+        found = {}
+        for address, container in containers:
+            lineage = self._lineages.setdefault(address, Lineage(self.stage, address))
+            found[address] = lineage.capture(container, self._graph.key_groups, checkpoint, completed)
+        return found
 
     def restore(self, parts: Mapping[str, Sequence[Snapshot]], groups: range) -> None:
-        """Take over these key groups from all workers' snapshots, before any other call."""
+        """Take over these key groups from all workers' snapshots, before any other call.
+
+        `parts`: by address, those of one worker after another, each worker's in the order in which it named them.
+        """
         for address, container in self._containers():
             try:
-                container.restore(parts.get(address, ()), groups)
+                container.restore(resolved(parts.get(address, ()), groups), groups)
             except (KeyError, ValueError, pa.ArrowException, EngineError) as error:
                 raise UserError(
                     f"the state {address} in the checkpoint does not fit the step: {error}",
                     remedy="give the step another name, so that it starts afresh",
                 ) from error
         if self.stage == 0:  # what the tasks of all stages counted, once
-            self.rejections.restore(parts.get(REJECTIONS, ()), groups)
+            self.rejections.restore(resolved(parts.get(REJECTIONS, ()), groups), groups)
         self._settle()
 
     def addresses(self) -> set[str]:

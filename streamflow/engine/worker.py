@@ -34,7 +34,7 @@ from streamflow.engine.control import (
     Trigger,
 )
 from streamflow.engine.control import Finished as WorkerFinished
-from streamflow.engine.durable import StateWriter, read_state
+from streamflow.engine.durable import StateWriter
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.functions import OpenFunctions
 from streamflow.engine.links import Links
@@ -49,7 +49,8 @@ from streamflow.errors import EngineError, StreamflowError
 from streamflow.kernels.hashing import groups_of_worker
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Event
 from streamflow.plan.physical import PhysicalGraph
-from streamflow.state.container import Snapshot
+from streamflow.state.captured import Captured, whole
+from streamflow.state.files import read_all
 from streamflow.state.memory import Memory
 from streamflow.state.store import CheckpointStore
 
@@ -79,7 +80,7 @@ class _Part:
     """The worker's part of a checkpoint, as its stages align."""
 
     stages: set[int] = field(default_factory=set)
-    state: dict[str, list[Snapshot]] = field(default_factory=dict)
+    state: list[Mapping[str, Captured]] = field(default_factory=list)
     splits: dict[str, dict[str, SplitState]] = field(default_factory=dict)
     positions: list[Mapping[str, Position]] = field(default_factory=list)
     committables: Mapping[str, Sequence[Committable]] = field(default_factory=dict)
@@ -169,7 +170,6 @@ class Worker:
         if written.files is None:
             self._said.append(Declined(written.checkpoint, written.why))
             return
-        self._files.written(written.checkpoint, written.files)
         self._said += [
             self.report(),
             Acknowledged(written.checkpoint, written.files, part.splits, part.committables),
@@ -194,7 +194,7 @@ class Worker:
         by_step = {graph.nodes[read].step: read for read in graph.reads()}
         splits = {by_step[step]: own for step, own in message.splits.items()}
         times = {read: {name: state.times for name, state in own.items()} for read, own in splits.items()}
-        state = read_state(self._store, message.state)
+        state = read_all(self._store, message.state)
         groups = groups_of_worker(number, graph.key_groups, graph.workers)
         for stage in range(graph.stages):
             task = Task(
@@ -350,19 +350,18 @@ class Worker:
         number = barrier.checkpoint
         part = self._parts.setdefault(number, _Part())
         self._sinks.prepare(task.stage, barrier)
-        kept = self._sinks.kept(task.stage, self._graph.key_groups)
-        for address, snapshot in (*task.snapshot().items(), *kept.items()):
-            part.state.setdefault(address, []).append(snapshot)
+        kept = whole(task.stage, number, self._sinks.kept(task.stage, self._graph.key_groups))
+        part.state.append({**task.capture(number, self._files.complete), **kept})
         if task.stage == 0:
             part.splits = {read.node.step: read.states() for read in self._reads}
             part.positions = [read.positions() for read in self._reads]
         part.stages.add(task.stage)
         if len(part.stages) == self._graph.stages:
             part.committables = self._sinks.prepared(number)
-            state, part.state = part.state, {}
+            state, part.state = part.state, []
             self.writes.append(lambda: self._write(number, state))
 
-    def _write(self, checkpoint: int, state: Mapping[str, Sequence[Snapshot]]) -> Written:
+    def _write(self, checkpoint: int, state: Sequence[Mapping[str, Captured]]) -> Written:
         try:
             return Written(checkpoint, self._files.write(checkpoint, state))
         except Exception as error:  # noqa: BLE001 - whatever it is, the checkpoint fails and the job may go on

@@ -96,13 +96,13 @@ def _show(value: pa.Scalar) -> str:
         return str(value.value)
 
 
-class _Greatest:
+class _Greatest(Container):
     """The greatest event time of this worker. It belongs to no key, so a snapshot keeps it in group 0."""
 
     def __init__(self) -> None:
         self.time = MIN_TIME
 
-    def snapshot(self, groups: int) -> Snapshot:
+    def capture(self, groups: int) -> Snapshot:
         offsets = np.ones(groups + 1, np.int64)
         offsets[0] = 0
         return Snapshot(pa.record_batch({"time": pa.array([self.time], pa.int64())}), offsets)

@@ -41,7 +41,7 @@ from streamflow.errors import EngineError
 from streamflow.kernels.hashing import groups_of_worker
 from streamflow.operators.events import Barrier, Event
 from streamflow.plan.physical import PhysicalGraph
-from streamflow.state.files import encode
+from streamflow.state.captured import PartFiles
 from streamflow.state.memory import Memory, SpillBuffers
 
 Place: TypeAlias = "tuple[int, int]"
@@ -84,6 +84,8 @@ class InlineJob:
         self._prepared: dict[tuple[int, int], list[pa.RecordBatch]] = {writer: [] for writer in writers}
         self.committed: dict[int, list[pa.RecordBatch]] = {node: [] for node in graph.sinks()}
         self.checkpoint: Checkpoint | None = checkpoint
+        self._completed = 0
+        self._files: list[PartFiles[bytes]] = [PartFiles() for _ in range(graph.workers)]
         self.finished = False
         self.batches_read = 0
         self._coordinator: Coordinator[bytes] = Coordinator(
@@ -263,7 +265,7 @@ class InlineJob:
                 self._prepared[worker, node] += self._pending[worker, node]
                 self._pending[worker, node] = []
         splits = {r.node.step: r.states() for w, r in self._reads if w == worker and stage == 0}
-        state = {address: [encode(part)] for address, part in task.snapshot().items()}
+        state = self._files[worker].name(task.capture(checkpoint, self._completed), bytes)
         part = Part(splits=splits, state=state)
         self._instruct(self._coordinator.handle(Acknowledged(worker, stage, checkpoint, part)))
 
@@ -292,6 +294,7 @@ class InlineJob:
     def _commit(self, number: int, part: Part[bytes]) -> None:
         state = {address: tuple(snapshots) for address, snapshots in part.state.items()}
         self.checkpoint = Checkpoint(number=number, key_groups=self._graph.key_groups, splits=part.splits, state=state)
+        self._completed = number
         for (_, node), batches in self._prepared.items():
             self.committed[node] += batches
             batches.clear()

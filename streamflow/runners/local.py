@@ -33,7 +33,7 @@ from streamflow.cluster.events import Claimed
 from streamflow.cluster.manifest import Manifest, manifest_of
 from streamflow.connect.units import parse_size
 from streamflow.engine.clock import SystemClock
-from streamflow.engine.durable import StateWriter, read_state
+from streamflow.engine.durable import StateWriter
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.functions import OpenFunctions
 from streamflow.engine.outputs import Aligned, Finished, Send, TaskOutput, Write
@@ -57,6 +57,8 @@ from streamflow.runners.result import JobResult
 from streamflow.runners.spilling import SpillFiles, default_memory
 from streamflow.runners.terminal import report
 from streamflow.runners.upgrade import Upgrade
+from streamflow.state.captured import whole
+from streamflow.state.files import read_all
 from streamflow.state.memory import Memory
 from streamflow.state.store import StateFile
 
@@ -215,12 +217,10 @@ class _LocalJob:
         graph, claimed = self._graph, self._claimed
         groups = range(graph.key_groups)
         state = {}
-        if self._performer is not None and self._files is not None and base is not None:
-            state = read_state(self._performer.store, base.state)
+        if self._performer is not None and base is not None:
+            state = read_all(self._performer.store, base.state)
             self._performer.recover()
             self._task.restore(state, groups)
-            self._files.written(base.checkpoint, base.state)
-            self._files.completed(base.checkpoint)
         sinks = Sinks(
             graph,
             0,
@@ -363,9 +363,8 @@ class _LocalJob:
         splits: Splits = {}
         self._sinks.prepare(0, barrier)
         if self._files is not None:
-            own = {**self._task.snapshot(), **self._sinks.kept(0, self._graph.key_groups)}
-            state = self._files.write(number, {address: [snapshot] for address, snapshot in own.items()})
-            self._files.written(number, state)
+            kept = whole(0, number, self._sinks.kept(0, self._graph.key_groups))
+            state = self._files.write(number, [{**self._task.capture(number, self._files.complete), **kept}])
             splits = {read.node.step: read.states() for read in self._reads}
         part = Part(splits=splits, state=state, committables=self._sinks.prepared(number))
         self._tell(Acknowledged(0, 0, number, part))

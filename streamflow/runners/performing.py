@@ -33,7 +33,6 @@ from streamflow.cluster.events import (
 from streamflow.cluster.job_log import BLOCK, JobLog
 from streamflow.cluster.manifest import Manifest, from_json, to_json
 from streamflow.connect.sink import Committer, TransactionalSink
-from streamflow.engine.durable import read_file
 from streamflow.engine.parts import Committables, Splits
 from streamflow.engine.reading import discover_all
 from streamflow.engine.writing import at_sink
@@ -41,6 +40,7 @@ from streamflow.errors import EngineError, Fatal, StreamflowError
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode
 from streamflow.runners.checkpoints import Checkpoints
 from streamflow.runners.savepoints import adopt_savepoint, write_savepoint
+from streamflow.state.files import read_file
 from streamflow.state.store import CheckpointStore, require_fence
 from streamflow.state.stores import open_store
 

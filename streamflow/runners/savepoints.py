@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 
 from streamflow.cluster.manifest import Manifest, from_json, to_json
-from streamflow.engine.durable import read_file
 from streamflow.errors import Fatal, UserError
+from streamflow.state.files import read_file
 from streamflow.state.store import CheckpointStore, NotFound, StateFile
 
 MANIFEST = "manifest.json"

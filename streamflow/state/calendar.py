@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.arrays import raw_values
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Container, Snapshot
 
 _SCHEMA = pa.schema({"window": pa.int64(), "start": pa.int64()})
 
@@ -22,7 +22,7 @@ class Calendar(Protocol):
     def learn(self, starts: Mapping[int, int]) -> None: ...
 
 
-class CalendarBounds:
+class CalendarBounds(Container):
     """A `Container` of the starts of the windows that a calendar knows.
 
     They belong to no key: each key group carries all of them, so that whoever takes over a group has them.
@@ -32,7 +32,7 @@ class CalendarBounds:
         self._calendar = calendar
         self._groups: range | None = None
 
-    def snapshot(self, groups: int) -> Snapshot:
+    def capture(self, groups: int) -> Snapshot:
         own = range(groups) if self._groups is None else self._groups
         known = sorted(self._calendar.known().items())
         offsets = np.zeros(groups + 1, np.int64)

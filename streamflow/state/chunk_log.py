@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -12,12 +12,14 @@ import pyarrow as pa
 
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.grouping import runs
-from streamflow.kernels.hashing import hash_columns, key_groups
-from streamflow.state.container import Snapshot
+from streamflow.state.changes import NumberedChanges
+from streamflow.state.container import Capture, Container, Snapshot
+from streamflow.state.key_order import snapshot_of
 from streamflow.state.memory import RowSizes, SpillStore
 from streamflow.state.parts import Chunk, by_parts, in_steps, joined
 
-NAMESPACE = "~namespace"
+NAMESPACE, CHUNK = "~namespace", "~chunk"
+"""Of snapshots: which namespace a row is in, and which of the chunks of its worker and attempt."""
 _SORTED = 1 << 14
 """Chunks of fewer rows spill as they are: they are sorted by part when they are read, if it needs be."""
 _FILE = 1 << 23
@@ -29,13 +31,18 @@ _SPILLS = 8
 _MERGED = 0.5
 """The part of the rows that may stay, for that to be worth it."""
 
+_Numbered: TypeAlias = "tuple[int, int, pa.RecordBatch]"
 Merge: TypeAlias = "Callable[[list[pa.RecordBatch]], pa.RecordBatch]"
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Spilled rows of one namespace: `rows` of the file `file`; and where their parts begin, if they are sorted."""
+    """Spilled rows of one namespace: `rows` of the file `file`; and where their parts begin, if they are sorted.
 
+    `number`: of the chunk that they are.
+    """
+
+    number: int
     file: int
     rows: range
     offsets: Int64s | None
@@ -43,18 +50,19 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Namespace:
-    """`bytes`: of what is loaded. `spills`: since the files were last merged, or found not to be worth it; `merged`:
-    the rows in them then.
+    """`numbers`: of the chunks that are loaded; `bytes`: of these. `spills`: since the files were last merged, or found
+    not to be worth it; `merged`: the rows in them then.
     """
 
     loaded: list[pa.RecordBatch] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     spilled: list[_Piece] = field(default_factory=list)
     bytes: int = 0
     spills: int = 0
     merged: int = 0
 
 
-class ChunkLog:
+class ChunkLog(Container):
     """A `Spillable` container of record batches of one schema under int namespaces, such as slices or window ends.
 
     Appending costs a dict look-up. Chunks are never changed, so what was read stays as it was. Key groups show only in
@@ -65,6 +73,9 @@ class ChunkLog:
     of several, also of a single one that was restored: then no key stands in a chunk twice, if none does when it is
     appended.
 
+    Chunks are numbered, so that what has changed since a capture are the chunks with later numbers, and the numbers of
+    those that are gone.
+
     >>> log = ChunkLog(("word",), pa.schema({"word": pa.string()}))
     >>> log.append(7, pa.record_batch({"word": ["a", "b"]}))
     >>> other = ChunkLog(("word",), pa.schema({"word": pa.string()}))
@@ -74,8 +85,8 @@ class ChunkLog:
     """
 
     def __init__(self, keys: Sequence[str], schema: pa.Schema, merge: Merge | None = None) -> None:
-        if NAMESPACE in schema.names:
-            raise ValueError(f"the column {NAMESPACE} is the chunk log's own")
+        if not {NAMESPACE, CHUNK}.isdisjoint(schema.names):
+            raise ValueError(f"the columns {NAMESPACE} and {CHUNK} are the chunk log's own")
         self._keys = [schema.get_field_index(key) for key in keys]
         self._schema = schema
         self._merge: Merge = pa.concat_batches if merge is None else merge
@@ -86,6 +97,8 @@ class ChunkLog:
         self._files: Counter[int] = Counter()  # by file: the pieces that are in use
         self._bytes = 0
         self._sizes = RowSizes(schema)
+        self._numbers = 0
+        self._numbered = NumberedChanges()
 
     def derive(self) -> ChunkLog:
         """A log of chunks that can be made of this one's: it shares the memory, but is no part of snapshots."""
@@ -100,8 +113,7 @@ class ChunkLog:
         found = self._namespaces.get(namespace)
         if found is None:
             found = self._namespaces[namespace] = _Namespace()
-        found.loaded.append(chunk)
-        self._grow(found, chunk)
+        self._load(found, chunk)
 
     def loaded(self, namespace: int) -> list[pa.RecordBatch]:
         """The chunks of a namespace that are in memory. Not to be changed."""
@@ -132,8 +144,7 @@ class ChunkLog:
         """Put one chunk in the place of all those in memory: what a compaction made of them."""
         found = self._namespaces[namespace]
         self._unload(found)
-        found.loaded.append(chunk)
-        self._grow(found, chunk)
+        self._load(found, chunk)
 
     def drop(self, namespace: int) -> None:
         """Forget a namespace; nothing happens where there is none."""
@@ -214,7 +225,7 @@ class ChunkLog:
         start = 0
         for found, chunk in chosen:
             stop = start + chunk.rows.num_rows
-            found.spilled.append(_Piece(file, range(start, stop), chunk.offsets))
+            found.spilled.append(_Piece(self._next(), file, range(start, stop), chunk.offsets))
             start = stop
         self._files[file] = len(chosen)
         for found, _ in chosen:
@@ -249,12 +260,19 @@ class ChunkLog:
     def _free(self, pieces: Iterable[_Piece]) -> None:
         for piece in pieces:
             assert self._store is not None
+            self._numbered.bury(piece.number, len(piece.rows))
             self._files[piece.file] -= 1
             if not self._files[piece.file]:
                 del self._files[piece.file]
                 self._store.free(piece.file)
 
-    def _grow(self, found: _Namespace, chunk: pa.RecordBatch) -> None:
+    def _next(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _load(self, found: _Namespace, chunk: pa.RecordBatch) -> None:
+        found.loaded.append(chunk)
+        found.numbers.append(self._next())
         if self._store is not None:
             size = self._sizes.of(chunk)
             found.bytes += size
@@ -262,23 +280,43 @@ class ChunkLog:
 
     def _unload(self, found: _Namespace) -> None:
         self._bytes -= found.bytes
-        found.loaded, found.bytes = [], 0
+        for number, chunk in zip(found.numbers, found.loaded, strict=True):
+            self._numbered.bury(number, chunk.num_rows)
+        found.loaded, found.numbers, found.bytes = [], [], 0
 
     # -- snapshots
 
-    def snapshot(self, groups: int) -> Snapshot:
-        chunks = [(namespace, chunk) for namespace in self.namespaces() for chunk in self.read(namespace)]
-        stored = self._schema.append(pa.field(NAMESPACE, pa.int64()))
-        if not chunks:
-            return Snapshot(pa.RecordBatch.from_pylist([], schema=stored), np.zeros(groups + 1, np.int64))
-        rows = pa.concat_batches([chunk for _, chunk in chunks])
-        sizes = np.array([chunk.num_rows for _, chunk in chunks])
-        namespaces = np.repeat(np.array([namespace for namespace, _ in chunks], np.int64), sizes)
-        rows = pa.RecordBatch.from_arrays([*rows.columns, pa.array(namespaces)], schema=stored)
-        group_of = key_groups(hash_columns([rows.column(key) for key in self._keys], rows.num_rows), groups)
-        offsets = np.zeros(groups + 1, np.int64)
-        np.cumsum(np.bincount(group_of, minlength=groups), out=offsets[1:])
-        return Snapshot(rows.take(pa.array(np.argsort(group_of, kind="stable"))), offsets)
+    def begin(self, *, stands: bool) -> int | None:
+        """See `streamflow.state.container.Incremental`."""
+        known = self._numbered.begin(self._numbers, stands=stands)
+        return _rows_of(self._since(self._numbered.since)) + self._numbered.size_gone if known else None
+
+    def capture(self, groups: int) -> Capture:
+        chunks = self._since(0)
+        return Capture(_rows_of(chunks), lambda: self._in_order(chunks, groups))
+
+    def capture_changes(self, groups: int) -> Capture:
+        chunks = self._since(self._numbered.since)
+        gone = pa.RecordBatch.from_arrays([pa.array(self._numbered.gone(), pa.int64())], names=[CHUNK])
+        weight = _rows_of(chunks) + self._numbered.size_gone
+        return Capture(weight, lambda: replace(self._in_order(chunks, groups), gone=gone))
+
+    def _since(self, last: int) -> list[_Numbered]:
+        """Namespace, number and rows of the chunks with later numbers."""
+        found: list[_Numbered] = []
+        for namespace, of in sorted(self._namespaces.items()):
+            loaded = zip(of.numbers, of.loaded, strict=True)
+            found += [(namespace, number, rows) for number, rows in loaded if number > last]
+            found += [(namespace, one.number, self._mapped(one).rows) for one in of.spilled if one.number > last]
+        return found
+
+    def _in_order(self, chunks: Sequence[_Numbered], groups: int) -> Snapshot:
+        schema = self._schema.append(pa.field(NAMESPACE, pa.int64())).append(pa.field(CHUNK, pa.int64()))
+        stored = []
+        for namespace, number, rows in chunks:
+            columns = [pa.array(np.full(rows.num_rows, value, np.int64)) for value in (namespace, number)]
+            stored.append(pa.RecordBatch.from_arrays([*rows.columns, *columns], schema=schema))
+        return snapshot_of(stored, schema, self._keys, groups)
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
         for part in parts:
@@ -288,13 +326,17 @@ class ChunkLog:
         """Append rows of many namespaces, one chunk for each."""
         if rows.num_rows == 0:
             return
-        namespaces = raw_values(rows.column(rows.num_columns - 1))
+        namespaces = raw_values(rows.column(NAMESPACE))
         order = np.argsort(namespaces, kind="stable")
         ordered = namespaces[order]
         chunks = rows.select(self._schema.names).take(pa.array(order))
         for start, stop in runs(ordered):
             chunk = chunks.slice(start, stop - start)
             self.append(int(ordered[start]), self._merge([chunk]) if self._merges else chunk)
+
+
+def _rows_of(chunks: Sequence[_Numbered]) -> int:
+    return sum(rows.num_rows for _, _, rows in chunks)
 
 
 def _cut(chunks: Sequence[pa.RecordBatch], size: int) -> Iterator[list[pa.RecordBatch]]:

@@ -39,6 +39,10 @@ class Column(Protocol):
         """The values at `slots`, in their order, as a new array."""
         ...
 
+    def captured(self, slots: int, *, constant: bool) -> Column:
+        """What the first `slots` slots are now; later changes do not show in it. `constant`: they are not put again."""
+        ...
+
     def keep(self, slots: Slots) -> None:
         """Slot i becomes what `slots[i]` is, the others are forgotten, also their memory; there is no more reserve."""
         ...
@@ -111,6 +115,13 @@ class FixedColumn:
         bitmap = None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
         return pa.Array.from_buffers(self._type, len(values), [bitmap, pa.py_buffer(values)])
 
+    def captured(self, slots: int, *, constant: bool) -> FixedColumn:
+        taken = FixedColumn(self._type, self._values.dtype)
+        taken._values = self._values[:slots] if constant else self._values[:slots].copy()
+        if self._null is not None:
+            taken._null = self._null[:slots] if constant else self._null[:slots].copy()
+        return taken
+
     def keep(self, slots: Slots) -> None:
         self._values = self._values.take(slots)
         if self._null is not None:
@@ -177,6 +188,13 @@ class ChunkedColumn:
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
         return pa.concat_arrays(parts).take(pa.array(back))
+
+    def captured(self, slots: int, *, constant: bool) -> ChunkedColumn:
+        taken = ChunkedColumn(self._type)
+        taken._row = self._row[:slots].copy()
+        taken._chunks, taken._starts = list(self._chunks), self._starts
+        taken.has_nulls = self.has_nulls
+        return taken
 
     def keep(self, slots: Slots) -> None:
         parts = [self.get(slots[start : start + _PART]) for start in range(0, len(slots), _PART)]

@@ -1,17 +1,19 @@
 """A snapshot as one Arrow IPC file in bytes: what a checkpoint stores of a container.
 
-Any Arrow tool reads it. The schema's metadata `streamflow.snapshot` is JSON: a checksum, the versions of the format
-and of the key hash (rule 19), the rows'
-offsets per key group and the container's own meta. The checksum is the CRC-32 of the whole file with zeros in place of
-its own digits, which stand in the file twice: in the schema at the front and in the footer. So a damaged file is told
-from a sound one before anything in it is believed.
+Any Arrow tool reads it. The schema's metadata `streamflow.snapshot` is JSON: the versions of the format and of the key
+hash (rule 19), the rows' offsets per key group and the container's own meta. In a file of what has changed, what is
+gone stands in rows behind the last group: a column `~gone` is true there, `gone` in the metadata names the columns that
+say what it is, and the others are null.
+
+Whether a file is damaged is told by its size and its CRC-32, which stand in the manifest that names it: before anything
+in it is believed.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +21,39 @@ import pyarrow as pa
 from streamflow.errors import Fatal
 from streamflow.kernels.hashing import HASH_VERSION
 from streamflow.state.container import Snapshot
+from streamflow.state.store import CheckpointStore, NotFound, StateFile
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+GONE = "~gone"
 _METADATA = b"streamflow.snapshot"
-_MARK = re.compile(rb'({"checksum": ")[0-9a-f]{8}')
-_ZEROS = b"0" * 8
-_LENGTH_AND_MAGIC = 4 + len(b"ARROW1")
-"""An Arrow file ends with the footer, its length, and the format's magic bytes."""
-_REMEDY = "restore an older checkpoint"
+
+
+def write_state(store: CheckpointStore, path: str, data: bytes) -> StateFile:
+    """Store an encoded snapshot. Raises what the store raises."""
+    store.put(path, data)
+    return StateFile(path, len(data), zlib.crc32(data))
+
+
+def read_state(store: CheckpointStore, file: StateFile) -> Snapshot:
+    """What was stored. `Fatal`, naming the file, where it is missing or damaged (rule 24)."""
+    return decode(read_file(store, file))
+
+
+def read_file(store: CheckpointStore, file: StateFile) -> bytes:
+    """The same, not decoded."""
+    remedy = "bring the file back, or delete the folder of checkpoints to start the job from its beginning"
+    try:
+        data = store.read(file.path)
+    except NotFound as error:
+        raise Fatal(f"{error.message}, though the job's latest checkpoint names it", remedy=remedy) from None
+    if len(data) != file.size or zlib.crc32(data) != file.checksum:
+        raise Fatal(f"{file.path} in {store!r} is damaged: its checksum does not fit", remedy=remedy)
+    return data
+
+
+def read_all(store: CheckpointStore, files: Mapping[str, Sequence[StateFile]]) -> dict[str, list[Snapshot]]:
+    """The same for files by address."""
+    return {address: [read_state(store, file) for file in parts] for address, parts in files.items()}
 
 
 def encode(snapshot: Snapshot) -> bytes:
@@ -37,35 +64,32 @@ def encode(snapshot: Snapshot) -> bytes:
     [1, 2]
     """
     header = {
-        "checksum": _ZEROS.decode(),
         "format_version": FORMAT_VERSION,
         "hash_version": HASH_VERSION,
         "offsets": snapshot.offsets.tolist(),
+        "gone": None if snapshot.gone is None else snapshot.gone.schema.names,
         "meta": dict(sorted(snapshot.meta.items())),
     }
-    rows = snapshot.rows.replace_schema_metadata({_METADATA: json.dumps(header).encode()})
+    rows = snapshot.rows if snapshot.gone is None else _with_gone(snapshot.rows, snapshot.gone)
+    rows = rows.replace_schema_metadata({_METADATA: json.dumps(header).encode()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_batch(rows)
-    data = bytearray(sink.getvalue())
-    digits = b"%08x" % zlib.crc32(data)
-    for at in _digits_at(memoryview(data)):
-        data[at : at + len(digits)] = digits
-    return bytes(data)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def decode(data: bytes | pa.Buffer) -> Snapshot:
-    """The snapshot in a file's content, its rows without a copy out of `data`. `Fatal` if the data are damaged."""
-    view = memoryview(data)
-    places = _digits_at(view)
-    if len(places) != 2:
-        raise Fatal("the snapshot is cut short, or is none: its checksum is missing", remedy=_REMEDY)
-    found = b"%08x" % _checksum(view, places)
-    if any(view[at : at + len(found)] != found for at in places):
-        raise Fatal(f"the snapshot is damaged: its checksum is {found.decode()}, which it does not say", remedy=_REMEDY)
-    with pa.ipc.open_file(pa.py_buffer(data)) as reader:
-        rows = reader.get_batch(0)
-    header = json.loads(rows.schema.metadata[_METADATA])
+    """The snapshot in a file's content; its rows share the memory of `data`, which is sound.
+
+    Raises `Fatal` where it is no snapshot, or one of another version.
+    """
+    try:
+        with pa.ipc.open_file(pa.py_buffer(data)) as reader:
+            rows = reader.get_batch(0)
+        header = json.loads(rows.schema.metadata[_METADATA])
+    except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        raise Fatal(f"this is no snapshot: {error}") from error
     if header["format_version"] != FORMAT_VERSION:
         raise Fatal(
             f"the snapshot has format version {header['format_version']}, this streamflow reads {FORMAT_VERSION}",
@@ -77,20 +101,21 @@ def decode(data: bytes | pa.Buffer) -> Snapshot:
             remedy="run it with the version of streamflow that wrote it",
         )
     offsets = np.array(header["offsets"], dtype=np.int64)
-    return Snapshot(rows.replace_schema_metadata(None), offsets, header["meta"])
+    rows = rows.replace_schema_metadata(None)
+    if header["gone"] is None:
+        return Snapshot(rows, offsets, header["meta"])
+    here = int(offsets[-1])
+    names = [name for name in rows.schema.names if name != GONE]
+    return Snapshot(rows.select(names).slice(0, here), offsets, header["meta"], rows.select(header["gone"]).slice(here))
 
 
-def _digits_at(view: memoryview) -> list[int]:
-    """Where the checksum's digits stand: in the schema, which comes before all rows, and in the footer behind them."""
-    footer = len(view) - _LENGTH_AND_MAGIC - int.from_bytes(view[-_LENGTH_AND_MAGIC:][:4], "little")
-    found = {match.end(1) for match in (_MARK.search(view), _MARK.search(view, max(footer, 0))) if match}
-    return sorted(found) if len(found) == 2 else []
-
-
-def _checksum(view: memoryview, places: list[int]) -> int:
-    checksum = 0
-    start = 0
-    for at in places:
-        checksum = zlib.crc32(_ZEROS, zlib.crc32(view[start:at], checksum))
-        start = at + len(_ZEROS)
-    return zlib.crc32(view[start:], checksum)
+def _with_gone(rows: pa.RecordBatch, gone: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows, and behind them what is gone."""
+    columns = []
+    for field in rows.schema:
+        behind = gone.column(field.name) if field.name in gone.schema.names else pa.nulls(gone.num_rows, field.type)
+        columns.append(pa.concat_arrays([rows.column(field.name), behind]))
+    flags = np.repeat([False, True], [rows.num_rows, gone.num_rows])
+    return pa.RecordBatch.from_arrays(
+        [*columns, pa.array(flags)], schema=rows.schema.append(pa.field(GONE, pa.bool_()))
+    )

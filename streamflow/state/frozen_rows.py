@@ -21,6 +21,8 @@ import pyarrow as pa
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.hashing import Hashes
+from streamflow.state.changes import ONCE, Ages, age
+from streamflow.state.key_order import Piece
 from streamflow.state.memory import SpillStore
 from streamflow.state.sieve import Sieve
 
@@ -35,7 +37,10 @@ _GROUP_BITS = np.uint64(16)
 
 @dataclass(slots=True)
 class _File:
-    """Rows sorted by `hashes`, which are mapped like all columns. `dead`: those that are not here any more."""
+    """Rows sorted by `hashes`, which are mapped like all columns. `dead`: those that are not here any more.
+
+    `ages`: None where none of the rows has changed since it was captured.
+    """
 
     number: int
     rows: pa.RecordBatch
@@ -43,6 +48,7 @@ class _File:
     sieve: Sieve
     dead: Bools
     live: int
+    ages: Ages | None
 
 
 class FrozenRows:
@@ -64,16 +70,25 @@ class FrozenRows:
 
     @property
     def resident(self) -> int:
-        return sum(len(file.dead) for file in self._files) * BYTES_PER_ROW
+        return sum(len(file.dead) * (BYTES_PER_ROW + (file.ages is not None)) for file in self._files)
 
-    def add(self, hashes: Hashes, row_bytes: int, columns: Callable[[Int64s], Sequence[pa.Array]]) -> None:
-        """Write rows whose keys are not here: `columns` gives those at some of their places, so wide about."""
+    def add(
+        self,
+        hashes: Hashes,
+        row_bytes: int,
+        columns: Callable[[Int64s], Sequence[pa.Array]],
+        ages: Ages | None = None,
+    ) -> None:
+        """Write rows whose keys are not here: `columns` gives those at some of their places, so wide about.
+
+        `ages`: see `streamflow.state.changes`; None where nothing has to be known of them.
+        """
         spread = _spread(hashes)
         order = np.argsort(spread)
         self._file_rows = max(1, min(_FILE_ROWS, _FILE_BYTES // max(1, row_bytes)))
         for start in range(0, len(order), self._file_rows):
             places = order[start : start + self._file_rows]
-            self._write([pa.array(spread[places]), *columns(places)])
+            self._write([pa.array(spread[places]), *columns(places)], None if ages is None else ages[places])
             while len(small := [file for file in self._files if file.live <= self._file_rows // 2]) > _FEW:
                 self._join(small)
 
@@ -96,11 +111,25 @@ class FrozenRows:
             return np.zeros(0, np.int64), []
         return np.concatenate(rows), [pa.concat_arrays(parts) for parts in zip(*found, strict=True)]
 
-    def parts(self) -> Iterator[tuple[Hashes, list[pa.Array]]]:
-        """The hashes and all columns of the rows here, file by file."""
+    def begin(self, *, stands: bool) -> int:
+        """How many rows have changed (`streamflow.state.changes`)."""
+        changed = 0
         for file in self._files:
-            living = np.flatnonzero(~file.dead)
-            yield _gathered(file.hashes[living]), _taken(file, living, range(1, len(self._schema)))
+            if file.ages is not None:
+                age(file.ages, stands=stands)
+                here = int(np.count_nonzero((file.ages > 0) & ~file.dead))
+                changed += here
+                if not here:
+                    file.ages = None
+        return changed
+
+    def captured(self) -> list[Piece]:
+        """The rows here, file by file."""
+        return [_piece(file, ~file.dead) for file in self._files]
+
+    def captured_changes(self) -> list[Piece]:
+        """The rows here that had changed when `begin` was called."""
+        return [_piece(file, (file.ages == ONCE) & ~file.dead) for file in self._files if file.ages is not None]
 
     def forget(self, columns: Sequence[int], which: Callable[..., Bools]) -> None:
         """Drop the rows that `which` is true of, which is called with these columns of many rows at once."""
@@ -150,11 +179,13 @@ class FrozenRows:
         same = [equal_rows(s.take(here), k.take(there)) for k, s in zip(keys, stored, strict=True)]
         return np.logical_and.reduce(same, initial=True) if same else np.ones(len(places), np.bool_)
 
-    def _write(self, columns: Sequence[pa.Array]) -> None:
+    def _write(self, columns: Sequence[pa.Array], ages: Ages | None) -> None:
         number = self._store.put(pa.RecordBatch.from_arrays(list(columns), schema=self._schema))
         rows = self._store.get(number)
         hashes = raw_values(rows.column(0))
-        self._files.append(_File(number, rows, hashes, Sieve(hashes), np.zeros(len(hashes), np.bool_), len(hashes)))
+        dead = np.zeros(len(hashes), np.bool_)
+        kept = ages if ages is not None and ages.any() else None
+        self._files.append(_File(number, rows, hashes, Sieve(hashes), dead, len(hashes), kept))
 
     def _join(self, small: list[_File]) -> None:
         """Write the smallest of these files, as many as make one, to a new one."""
@@ -162,10 +193,14 @@ class FrozenRows:
         for file in sorted(small, key=lambda one: one.live)[: _FEW // 2]:
             if sum(one.live for one in [*chosen, file]) <= self._file_rows:
                 chosen.append(file)
-        parts = [_taken(file, np.flatnonzero(~file.dead), range(len(self._schema))) for file in chosen]
+        living = [np.flatnonzero(~file.dead) for file in chosen]
+        parts = [_taken(file, places, range(len(self._schema))) for file, places in zip(chosen, living, strict=True)]
         columns = [pa.concat_arrays(part) for part in zip(*parts, strict=True)]
-        order = pa.array(np.argsort(raw_values(columns[0]), kind="stable"))  # merges what is sorted in parts
-        self._write([column.take(order) for column in columns])
+        order = np.argsort(raw_values(columns[0]), kind="stable")  # merges what is sorted in parts
+        ages = None
+        if any(file.ages is not None for file in chosen):
+            ages = np.concatenate([_ages(file)[places] for file, places in zip(chosen, living, strict=True)])[order]
+        self._write([column.take(pa.array(order)) for column in columns], ages)
         for file in chosen:
             file.live = 0
         self._drop_dead()
@@ -185,6 +220,21 @@ class FrozenRows:
 def _taken(file: _File, places: Int64s, columns: Sequence[int]) -> list[pa.Array]:
     taken = pa.array(places)
     return [file.rows.column(column).take(taken) for column in columns]
+
+
+def _ages(file: _File) -> Ages:
+    return np.zeros(len(file.dead), np.uint8) if file.ages is None else file.ages
+
+
+def _piece(file: _File, chosen: Bools) -> Piece:
+    """The rows that are `chosen`: not looked at before it is asked for them."""
+    rows, columns = file.rows, range(1, file.rows.num_columns)
+
+    def at(places: Int64s) -> list[pa.Array]:
+        taken = pa.array(np.flatnonzero(chosen)[places])
+        return [rows.column(column).take(taken) for column in columns]
+
+    return Piece(int(np.count_nonzero(chosen)), lambda: _gathered(file.hashes[chosen]), at)
 
 
 def _spread(hashes: Hashes) -> Hashes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from streamflow.kernels.hashing import hash_columns, key_groups
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Capture, Container, Snapshot
+from streamflow.state.key_order import snapshot_of
 from streamflow.state.memory import RowSizes, SpillStore
 
 
-class HeldRows:
+class HeldRows(Container):
     """A `Spillable` container of rows of one schema, appended in chunks and taken all at once.
 
     `keys`: positions of the columns that decide a row's key group.
@@ -73,12 +72,9 @@ class HeldRows:
             self._store.free(file)
         self._chunks, self._files, self._bytes, self.count = [], [], 0, 0
 
-    def snapshot(self, groups: int) -> Snapshot:
-        rows = pa.concat_batches([empty_batch(self.schema), *self._all()])
-        of_row = key_groups(hash_columns([rows.column(key) for key in self._keys], rows.num_rows), groups)
-        order = np.argsort(of_row, kind="stable")
-        offsets = np.searchsorted(of_row[order], np.arange(groups + 1))
-        return Snapshot(rows.take(pa.array(order)), offsets)
+    def capture(self, groups: int) -> Capture:
+        chunks = list(self._all())
+        return Capture(self.count, lambda: snapshot_of(chunks, self.schema, self._keys, groups))
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
         for part in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import attrgetter, is_not
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.errors import DataError, EngineError, UserError
-from streamflow.kernels.arrays import Bools, Int64s, raw_values
+from streamflow.kernels.arrays import Bools, Int64s
 from streamflow.kernels.grouping import group
+from streamflow.kernels.hashing import HASH_VERSION
 from streamflow.kernels.rows import to_python
 from streamflow.state.cells import (
     ALARM_TYPE,
@@ -27,14 +28,14 @@ from streamflow.state.cells import (
     decode_alarms,
     encode_alarms,
 )
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Capture, Container, Snapshot
+from streamflow.state.key_order import snapshot_of
 from streamflow.state.keyed_kind import kind_of_objects
 from streamflow.state.keyed_table import KeyedTable, require_hash_version
 from streamflow.state.schedule import SCHEDULES, Schedule
 
 KEY, ALARMS, CLOCK_ALARMS = "_key", "_alarms", "_clock_alarms"
 """Attributes of every object: its key's values as a tuple, its alarms in the order of the timers' names."""
-_SLOT = "slot"
 _FEW = 4096
 
 
@@ -63,7 +64,7 @@ class Saved:
                 alarm.at, alarm.setting, alarm.event = at, setting, event
 
 
-class KeyedObjects:
+class KeyedObjects(Container):
     """A `Container`: key -> an object like `prototype`, whose cells and timers are its state.
 
     Objects share what the prototype's `__init__` set. Beside their cells they have `_key`, `_moment` where a cell
@@ -99,7 +100,7 @@ class KeyedObjects:
         self._kind = kind_of_objects(kind, self._cells, self._all_timers)
         self.schedule = Schedule(ALARMS, 0)
         self.clock = Schedule(CLOCK_ALARMS, 1)
-        self._table = self._empty_table()
+        self._table = KeyedTable(keys, pa.schema([]))  # its slots are the objects' places
         self._places = np.empty(_FEW, np.object_)  # the objects by slot, and room for more
         self._count = 0
         self._horizon = -NEVER
@@ -113,7 +114,9 @@ class KeyedObjects:
         groups = group(keys, length)
         first = pa.array(groups.first)
         distinct = [key.take(first) for key in keys]
-        slots: Int64s = self._find(distinct, groups.count)[groups.ids]
+        found = self._find(distinct, groups.count)
+        self._table.touch(found)
+        slots: Int64s = found[groups.ids]
         return slots
 
     def at(self, slots: Int64s) -> list[Any]:
@@ -143,19 +146,44 @@ class KeyedObjects:
     def forget(self, time: int) -> None:
         """No call will be made for a time before: let go of objects that keep nothing, now and then."""
         self._horizon = max(self._horizon, time)
+        if len(self.schedule.went_off) + len(self.clock.went_off) > _FEW:
+            self._touch_called()
         if self._count > 2 * self._live + _FEW:
             self._sweep()
 
-    def snapshot(self, groups: int) -> Snapshot:
-        self._check_attributes()
+    def capture(self, groups: int) -> Capture:
+        """Converts all values, for objects change in place."""
+        self._check_attributes(self._all())
         self._sweep()
-        table = self._table.snapshot(groups)
-        keys = table.rows.columns[: len(self._keys)]
-        objects = self.at(raw_values(table.rows.column(len(self._keys))))
+        return self._captured(np.arange(self._count), groups, None)
+
+    def begin(self, *, stands: bool) -> int | None:
+        """See `streamflow.state.container.Incremental`."""
+        self._touch_called()
+        self.schedule.noting = self.clock.noting = True
+        return self._table.begin(stands=stands)
+
+    def capture_changes(self, groups: int) -> Capture:
+        """Converts the values of the objects that were asked for, or went off; of those that keep nothing, the keys."""
+        slots = self._table.changed()
+        objects = self.at(slots)
+        self._check_attributes(objects)
+        keeps = self._keeping(objects)
+        empty = pa.RecordBatch.from_arrays(self._table.keys(slots[~keeps]), schema=self._table.key_schema)
+        return self._captured(slots[keeps], groups, pa.concat_batches([self._table.gone(), empty]))
+
+    def _captured(self, slots: Int64s, groups: int, gone: pa.RecordBatch | None) -> Capture:
+        objects = self.at(slots)
         columns = [_encoded(cell, objects) for cell in self._cells]
         columns += [encode_alarms([getattr(owner, name) for owner in objects]) for name in self._all_timers]
-        rows = pa.RecordBatch.from_arrays([*keys, *columns], schema=self._schema())
-        return Snapshot(rows, table.offsets, table.meta)
+        schema, keys = self._schema(), range(len(self._keys))
+        rows = pa.RecordBatch.from_arrays([*self._table.keys(slots), *columns], schema=schema)
+
+        def snapshot() -> Snapshot:
+            meta = {"hash_version": HASH_VERSION}
+            return replace(snapshot_of([rows], schema, keys, groups), meta=meta, gone=gone)
+
+        return Capture(len(slots) + (0 if gone is None else gone.num_rows), snapshot)
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
         if self._count:
@@ -181,9 +209,6 @@ class KeyedObjects:
             for owner in objects:
                 self.reschedule(owner)
 
-    def _empty_table(self) -> KeyedTable:
-        return KeyedTable(self._keys, pa.schema([(_SLOT, pa.int64())]))
-
     def _schema(self) -> pa.Schema:
         keys = [field.with_name(f"key.{field.name}") for field in self._keys]
         cells = [pa.field(f"cell.{cell.name}", cell.stored) for cell in self._cells]
@@ -196,7 +221,6 @@ class KeyedObjects:
             rows = np.flatnonzero(new)
             fresh = slots[rows]
             rows = rows[np.argsort(fresh)]
-            self._table.put(_SLOT, fresh, pa.array(fresh))
             chosen = pa.array(rows)
             values = [to_python(key.take(chosen)) for key in keys]
             self._add(self._made(list(zip(*values, strict=True))))
@@ -241,23 +265,26 @@ class KeyedObjects:
         return objects
 
     def _sweep(self) -> None:
-        """Rebuild the table with the objects that keep something: slots change."""
-        keeps = self._keeping()
+        """Let go of objects that keep nothing: slots change."""
+        keeps = self._keeping(self._all())
         self._live = int(np.count_nonzero(keeps))
-        if self._live == self._count:
-            return
-        rows = self._table.snapshot(1).rows
-        kept = keeps[raw_values(rows.column(len(self._keys)))]
-        rows = rows.filter(pa.array(kept))
-        objects = self._places[raw_values(rows.column(len(self._keys)))]
-        self._table = self._empty_table()
-        slots, _ = self._table.lookup_or_insert(rows.columns[: len(self._keys)], rows.num_rows)
-        self._table.put(_SLOT, slots, pa.array(slots))
-        self._places, self._count = objects[np.argsort(slots)], len(objects)
+        if self._live < self._count:
+            self._touch_called()
+            self._table.retain([], lambda: keeps)
+            self._places = self._places[: self._count][keeps]
+            self._count = self._live
 
-    def _keeping(self) -> Bools:
+    def _touch_called(self) -> None:
+        """What has changed of those whose alarms went off, while nobody asked for their slots."""
+        owners = dict.fromkeys([*self.schedule.went_off, *self.clock.went_off])
+        self.schedule.went_off, self.clock.went_off = [], []
+        if owners:
+            values = zip(*(owner._key for owner in owners), strict=True)
+            keys = [pa.array(list(column), type_) for column, type_ in zip(values, self._keys.types, strict=True)]
+            self._table.touch(self._table.lookup_or_insert(keys, len(owners))[0])
+
+    def _keeping(self, objects: Sequence[Any]) -> Bools:
         """Which objects keep something. Most show it by a value that is not the default; others are looked into."""
-        objects = self._all()
         keeps = np.zeros(len(objects), np.bool_)
         for cell in self._cells:
             if isinstance(cell, ValueCell):
@@ -273,11 +300,11 @@ class KeyedObjects:
         values = vars(owner)
         return not all(cell.is_empty(values, self._horizon) for cell in self._cells)
 
-    def _check_attributes(self) -> None:
+    def _check_attributes(self, objects: Sequence[Any]) -> None:
         """What a function sets beside its cells would be lost with the next restore."""
         own = {MOMENT, KEY, ALARMS, CLOCK_ALARMS, SCHEDULES}
         known = {*own, *(cell.name for cell in self._cells), *self._all_timers}
-        for owner in self._all():
+        for owner in objects:
             for name, value in vars(owner).items():
                 if name not in known and (name not in self._shared or self._shared[name] is not value):
                     raise DataError(

@@ -25,10 +25,12 @@ from streamflow.errors import EngineError
 from streamflow.kernels.arrays import Bools, Int64s
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.equality import equal_rows
-from streamflow.kernels.hashing import HASH_VERSION, Hashes, hash_columns, key_groups
+from streamflow.kernels.hashing import HASH_VERSION, Hashes, hash_columns
+from streamflow.state.changes import Changes
 from streamflow.state.columns import Column, Slots, column, grown
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Capture, Container, Snapshot
 from streamflow.state.frozen_rows import BYTES_PER_ROW, FrozenRows
+from streamflow.state.key_order import Piece, ordered
 from streamflow.state.memory import SpillStore
 
 _SPARSE = 3
@@ -38,11 +40,15 @@ _SMALLEST_INDEX = 1024
 _HOTTEST = 255
 _SPILL_AT_LEAST = 8
 """A spill takes at least this part of the slots, since it visits all."""
+_MOST_GONE = 1 << 16
+"""So many more keys may be gone, since they were captured, than there are: then everything is captured again."""
+_FEW = 8
+"""Of less than this part of the slots the values are gathered when they are captured."""
 _RESTORED = 1 << 18
 """So many rows of a snapshot come into memory at once; with a store the others wait in files until asked for."""
 
 
-class KeyedTable:
+class KeyedTable(Container):
     """A container (`streamflow.state.container`): `keys` identify a row, `values` are what is kept of it.
 
     Both schemas are of canonical types; keys are not nested. A snapshot has a column `key.<name>` or `value.<name>` for
@@ -63,6 +69,7 @@ class KeyedTable:
             if pa.types.is_nested(field.type):
                 raise ValueError(f"column {field.name!r} of type {field.type} cannot be a key")
         self._schema = _stored_schema(keys, values)
+        self.key_schema = pa.schema(list(self._schema)[: len(keys)])
         self._keys: list[Column] = [column(field.type) for field in keys]
         self._values: dict[str, Column] = {field.name: column(field.type) for field in values}
         self._hash_decides = _hash_decides(keys)
@@ -72,6 +79,8 @@ class KeyedTable:
         """How often each slot was asked for, halved by every spill."""
         self._places = np.full(_SMALLEST_INDEX, -1, np.int32)
         self._frozen: FrozenRows | None = None
+        self._changes: Changes | None = None
+        """None until there is a snapshot that they could be told from."""
 
     def __len__(self) -> int:
         return self._count + (len(self._frozen) if self._frozen else 0)
@@ -114,6 +123,12 @@ class KeyedTable:
     def put(self, name: str, slots: Slots, values: pa.Array) -> None:
         """Set a value column at distinct slots."""
         self._values[name].put(slots, values)
+        self.touch(slots)
+
+    def touch(self, slots: Slots | slice) -> None:
+        """What is kept of the keys at these slots, here or by the owner of the table, has changed."""
+        if self._changes is not None:
+            self._changes.touch(slots)
 
     def get(self, name: str, slots: Slots) -> pa.Array:
         """A value column at these slots, as a new array."""
@@ -141,9 +156,24 @@ class KeyedTable:
         places = [self._schema.get_field_index(name) for name in columns]
         kept = keeps(*self._columns_at(np.arange(self._count), places))
         if not kept.all():
+            self._bury(self.keys(np.flatnonzero(~kept)) if self._changes is not None else [])
             self._keep(np.flatnonzero(kept))
         if self._frozen:
-            self._frozen.forget(places, lambda *values: ~keeps(*values))
+            self._retain_frozen(self._frozen, places, lambda *values: ~keeps(*values))
+
+    def _retain_frozen(self, frozen: FrozenRows, columns: Sequence[int], which: Callable[..., Bools]) -> None:
+        if self._changes is None:
+            frozen.forget(columns, which)
+            return
+        for _, rows in frozen.pull(columns, which):
+            self._bury(rows[: len(self._keys)])
+
+    def _bury(self, keys: Sequence[pa.Array]) -> None:
+        """Note keys that are no more; rather none of the changes than more than there are keys."""
+        if self._changes is not None and keys:
+            self._changes.bury(keys)
+            if self._changes.gone > len(self) + _MOST_GONE:
+                self._changes = None
 
     @property
     def resident(self) -> int:
@@ -171,18 +201,60 @@ class KeyedTable:
         self._keep(np.sort(by_heat[count:]))
         self._heat >>= 1
 
-    def snapshot(self, groups: int) -> Snapshot:
-        slots = np.arange(self._count)
-        parts = [(self._hashes[: self._count], self._columns_at(slots))]
+    def capture(self, groups: int) -> Capture:
+        pieces = [self._piece(np.arange(self._count))]
         if self._frozen:
-            parts += self._frozen.parts()
-        group = key_groups(np.concatenate([hashes for hashes, _ in parts]), groups)
-        order = pa.array(np.argsort(group.astype(np.uint16 if groups <= 65_536 else np.uint32), kind="stable"))
-        offsets = np.zeros(groups + 1, np.int64)
-        np.cumsum(np.bincount(group, minlength=groups), out=offsets[1:])
-        columns = [pa.concat_arrays(column).take(order) for column in zip(*(rows for _, rows in parts), strict=True)]
-        rows = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        return Snapshot(rows, offsets, {"hash_version": HASH_VERSION})
+            pieces += self._frozen.captured()
+        return self._captured(pieces, groups, None)
+
+    def begin(self, *, stands: bool) -> int | None:
+        """See `streamflow.state.container.Incremental`."""
+        if self._changes is None:
+            self._changes = Changes(len(self._hashes)) if self._keys else None
+            return None
+        self._changes.begin(stands=stands)
+        frozen = self._frozen.begin(stands=stands) if self._frozen else 0
+        return len(self._changes.slots(self._count)) + self._changes.gone + frozen
+
+    def capture_changes(self, groups: int) -> Capture:
+        assert self._changes is not None
+        pieces = [self._piece(self._changes.slots(self._count))]
+        if self._frozen:
+            pieces += self._frozen.captured_changes()
+        return self._captured(pieces, groups, self.gone())
+
+    def changed(self) -> Slots:
+        """The slots that have changed, as `begin` counted them."""
+        assert self._changes is not None
+        return self._changes.slots(self._count)
+
+    def gone(self) -> pa.RecordBatch:
+        """The keys that are gone, as `begin` counted them; some may stand again, some more than once."""
+        assert self._changes is not None
+        return self._changes.keys_gone(self.key_schema)
+
+    def _piece(self, slots: Slots) -> Piece:
+        """These slots as they are now. Of many the columns are copied as a whole, for that is faster than to gather."""
+        hashes = self._hashes[: self._count]
+        if len(slots) * _FEW < self._count:
+            rows = self._columns_at(slots)
+            return Piece(
+                len(slots), lambda: hashes.take(slots), lambda places: [row.take(pa.array(places)) for row in rows]
+            )
+        columns = [stored.captured(self._count, constant=True) for stored in self._keys]  # these are never put again
+        columns += [stored.captured(self._count, constant=False) for stored in self._values.values()]
+        return Piece(
+            len(slots),
+            lambda: hashes.take(slots),
+            lambda places: [stored.get(slots.take(places)) for stored in columns],
+        )
+
+    def _captured(self, pieces: Sequence[Piece], groups: int, gone: pa.RecordBatch | None) -> Capture:
+        def snapshot() -> Snapshot:
+            rows, offsets = ordered(pieces, self._schema, groups)
+            return Snapshot(rows, offsets, {"hash_version": HASH_VERSION}, gone)
+
+        return Capture(sum(piece.count for piece in pieces) + (0 if gone is None else gone.num_rows), snapshot)
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
         if len(self):
@@ -221,7 +293,8 @@ class KeyedTable:
         return [stored.get(slots) for stored in (columns if places is None else [columns[i] for i in places])]
 
     def _freeze(self, frozen: FrozenRows, slots: Slots, width: int) -> None:
-        frozen.add(self._hashes.take(slots), width, lambda places: self._columns_at(slots[places]))
+        ages = None if self._changes is None else self._changes.ages.take(slots)
+        frozen.add(self._hashes.take(slots), width, lambda places: self._columns_at(slots[places]), ages)
 
     def _thaw(self, frozen: FrozenRows, rows: Int64s, slots: Slots, hashes: Hashes, keys: Sequence[pa.Array]) -> Int64s:
         """Bring into memory those of these rows' keys that were frozen, setting their `slots`. Returns the others."""
@@ -244,6 +317,7 @@ class KeyedTable:
         for stored, values in zip(self._columns, columns, strict=True):
             stored.put(slots, values)
         self._place(slots.astype(np.int32))
+        self.touch(slots)
         return slots
 
     def _keep(self, slots: Slots) -> None:
@@ -251,6 +325,8 @@ class KeyedTable:
         for stored in self._columns:
             stored.keep(slots)
         self._hashes, self._heat = self._hashes.take(slots), self._heat.take(slots)
+        if self._changes is not None:
+            self._changes.keep(slots)
         self._count = len(slots)
         self._rehash(_index_size(self._count))
 
@@ -311,6 +387,7 @@ class KeyedTable:
         taken = pa.array(by_slot)
         for key, stored in zip(keys, self._keys, strict=True):
             stored.put(fresh, key.take(taken))
+        self.touch(fresh)
 
     def _reserve(self, slots: int) -> None:
         """Room for so many keys: columns by slot, and places enough that chains stay short."""
@@ -321,6 +398,8 @@ class KeyedTable:
             self._heat = grown(self._heat, slots)
             for stored in self._columns:
                 stored.reserve(len(self._hashes))
+            if self._changes is not None:
+                self._changes.reserve(len(self._hashes))
         if slots * _SPARSE > len(self._places):
             self._rehash(_index_size(slots))
 

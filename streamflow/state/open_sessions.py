@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.hashing import Hashes, hash_columns
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Capture, Container, Snapshot
 from streamflow.state.held_rows import HeldRows
+from streamflow.state.key_order import snapshot_of
 from streamflow.state.memory import RowSizes, SpillStore
 
 _NEVER = 2**63 - 1
@@ -22,7 +23,7 @@ _BESIDE = 16
 """Bytes that a segment in memory takes for each row, besides the row and its ends: its hash, its place among these."""
 
 
-class OpenSessions:
+class OpenSessions(Container):
     """A `Spillable` container of rows that have keys and int64 ends, such as the open sessions of a step.
 
     A row may have several ends, each by a time of its own: `by` says which of them is meant.
@@ -162,11 +163,12 @@ class OpenSessions:
             assert self._store is not None
             self._store.free(segment.file)
 
-    def snapshot(self, groups: int) -> Snapshot:
-        rows = HeldRows(self.schema, self._keys)
-        for segment in self._segments:
-            rows.append(segment.rest())
-        return rows.snapshot(groups)
+    def capture(self, groups: int) -> Capture:
+        kept = [(one.rows, None if one.alive is None else one.alive.copy()) for one in self._segments]
+        return Capture(
+            self.count,
+            lambda: snapshot_of([_living(rows, alive) for rows, alive in kept], self.schema, self._keys, groups),
+        )
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
         for part in parts:
@@ -177,6 +179,10 @@ class OpenSessions:
         for chunk in chunks:
             rows.append(chunk)
         return rows.take()
+
+
+def _living(rows: pa.RecordBatch, alive: Bools | None) -> pa.RecordBatch:
+    return rows if alive is None else rows.filter(pa.array(alive))
 
 
 @dataclass(slots=True, eq=False)
@@ -198,7 +204,7 @@ class _Segment:
         self.left = self.rows.num_rows
 
     def rest(self) -> pa.RecordBatch:
-        return self.rows if self.alive is None else self.rows.filter(pa.array(self.alive))
+        return _living(self.rows, self.alive)
 
     def earliest(self, by: int) -> int:
         """The least end of those that are left."""

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.hashing import hash_columns, key_groups
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Container, Snapshot
 
 _NEVER = -(1 << 63)
 _SCHEMA = pa.schema({"watermark": pa.int64(), "late": pa.int64()})
 
 
-class Progress:
+class Progress(Container):
     """A `Container` of the step's watermark per key group and its count of late rows.
 
     While rows flow there is one watermark. A restore brings those that the groups had; a restarted step's own begins
@@ -60,7 +60,7 @@ class Progress:
         groups = key_groups(hash_columns(keys, length), self._total)
         return np.maximum(self._restored[groups - self._groups.start], self.watermark)
 
-    def snapshot(self, groups: int) -> Snapshot:
+    def capture(self, groups: int) -> Snapshot:
         own = range(groups) if self._groups is None else self._groups
         restored = self._restored if len(self._restored) == len(own) else np.full(len(own), _NEVER)
         watermarks = np.maximum(restored, self.watermark)

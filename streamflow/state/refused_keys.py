@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.hashing import Hashes, key_groups
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Container, Snapshot
 
 _SCHEMA = pa.schema([("hash", pa.int64())])
 
 
-class RefusedKeys:
+class RefusedKeys(Container):
     """A set of keys, by their hashes: few, as every one of them was an error.
 
     >>> keys = RefusedKeys()
@@ -39,7 +39,7 @@ class RefusedKeys:
         """Which of these are in it."""
         return np.isin(hashes, self._hashes)
 
-    def snapshot(self, groups: int) -> Snapshot:
+    def capture(self, groups: int) -> Snapshot:
         """The hashes: a key group is a range of them, and they are sorted."""
         offsets = np.searchsorted(key_groups(self._hashes, groups), np.arange(groups + 1))
         return Snapshot(pa.RecordBatch.from_arrays([pa.array(self._hashes.view(np.int64))], schema=_SCHEMA), offsets)

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Container, Snapshot
 
 _SCHEMA = pa.schema([("step", pa.string()), ("skipped", pa.int64()), ("dead", pa.int64())])
 
 
-class Rejections:
+class Rejections(Container):
     """The counts of one task. They belong to no key, so a snapshot keeps them in group 0.
 
     >>> counts = Rejections()
@@ -39,7 +39,7 @@ class Rejections:
         counts[step] = counts.get(step, 0) + rows
         self.total += rows
 
-    def snapshot(self, groups: int) -> Snapshot:
+    def capture(self, groups: int) -> Snapshot:
         steps = sorted({*self._skipped, *self._dead})
         columns = [steps, [self._skipped.get(s, 0) for s in steps], [self._dead.get(s, 0) for s in steps]]
         arrays = [pa.array(column, type_) for column, type_ in zip(columns, _SCHEMA.types, strict=True)]

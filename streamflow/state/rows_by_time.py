@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.ordering import packed_argsort
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Capture, Container, Snapshot
 from streamflow.state.held_rows import HeldRows
+from streamflow.state.key_order import snapshot_of
 from streamflow.state.memory import RowSizes, SpillStore
 
 TAKEN = 1 << 18
@@ -31,7 +32,7 @@ class _Run:
     file: int | None = None
 
 
-class RowsByTime:
+class RowsByTime(Container):
     """A `Spillable` container of rows of one schema that have an int64 or timestamp; the earliest are taken first.
 
     Each batch is sorted by time when it comes. What is taken of it then is a slice of what is left of it, and batches
@@ -68,11 +69,10 @@ class RowsByTime:
         while self._runs and self._runs[0][0] < time:
             yield self._take(self._until(time))
 
-    def snapshot(self, groups: int) -> Snapshot:
-        held = HeldRows(self.schema, self._keys)
-        for _, _, run in sorted(self._runs, key=lambda run: run[:2]):
-            held.append(run.rows)
-        return held.snapshot(groups)
+    def capture(self, groups: int) -> Capture:
+        chunks = [run.rows for _, _, run in sorted(self._runs, key=lambda run: run[:2])]
+        rows = sum(chunk.num_rows for chunk in chunks)
+        return Capture(rows, lambda: snapshot_of(chunks, self.schema, self._keys, groups))
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
         for part in parts:

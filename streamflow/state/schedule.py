@@ -23,6 +23,9 @@ class Schedule:
         self._place = place
         self._due: list[tuple[int, int, Any]] = []  # a heap: time, number, object; may name what has changed since
         self._numbers = 0
+        self.went_off: list[Any] = []
+        """The objects that `due` gave, some more than once, where somebody is `noting` them."""
+        self.noting = False
 
     def add(self, owner: Any) -> None:
         """To be called after an object's alarms may have been set: `due` will find it."""
@@ -40,6 +43,8 @@ class Schedule:
                 continue  # it was scheduled for an earlier time since, and has been here
             owner._schedules[self._place] = NEVER
             if any(alarm.at <= time for alarm in getattr(owner, self._alarms)):
+                if self.noting:
+                    self.went_off.append(owner)
                 yield owner
             self.add(owner)
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
-from streamflow.kernels.hashing import hash_columns, key_groups
+from streamflow.kernels.hashing import hash_columns
 from streamflow.state.columns import Slots
-from streamflow.state.container import Snapshot
+from streamflow.state.container import Capture, Container, Snapshot
+from streamflow.state.key_order import key_order
 from streamflow.state.keyed_table import KeyedTable
 from streamflow.state.memory import SpillStore
 
 WINDOW = "~window"
 
 
-class WindowTable:
+class WindowTable(Container):
     """A container (`streamflow.state.container`) of values by window number and key, which can spill.
 
     Slots hold until `retain` and `spill`. A key group is that of the key alone.
@@ -76,13 +77,24 @@ class WindowTable:
     def spill(self, wanted: int) -> None:
         self._table.spill(wanted)
 
-    def snapshot(self, groups: int) -> Snapshot:
-        whole = self._table.snapshot(1)
-        rows = whole.rows
-        group = key_groups(hash_columns(rows.columns[1 : 1 + len(self.key_names)], rows.num_rows), groups)
-        offsets = np.zeros(groups + 1, np.int64)
-        np.cumsum(np.bincount(group, minlength=groups), out=offsets[1:])
-        return Snapshot(rows.take(pa.array(np.argsort(group, kind="stable"))), offsets, whole.meta)
+    def capture(self, groups: int) -> Capture:
+        return self._grouped(self._table.capture(1), groups)
+
+    def begin(self, *, stands: bool) -> int | None:
+        """See `streamflow.state.container.Incremental`."""
+        return self._table.begin(stands=stands)
+
+    def capture_changes(self, groups: int) -> Capture:
+        return self._grouped(self._table.capture_changes(1), groups)
+
+    def _grouped(self, captured: Capture, groups: int) -> Capture:
+        def snapshot() -> Snapshot:
+            whole = captured.snapshot()
+            rows = whole.rows
+            order, offsets = key_order(hash_columns(rows.columns[1 : 1 + len(self.key_names)], rows.num_rows), groups)
+            return replace(whole, rows=rows.take(pa.array(order)), offsets=offsets)
+
+        return Capture(captured.rows, snapshot)
 
     def restore(self, parts: Sequence[Snapshot], groups: range) -> None:
         self._table.restore(parts, groups)
