@@ -202,7 +202,7 @@ class KeyedTable(Container):
         self._heat >>= 1
 
     def capture(self, groups: int) -> Capture:
-        pieces = [self._piece(np.arange(self._count))]
+        pieces = [self._piece(None)]
         if self._frozen:
             pieces += self._frozen.captured()
         return self._captured(pieces, groups, None)
@@ -233,21 +233,21 @@ class KeyedTable(Container):
         assert self._changes is not None
         return self._changes.keys_gone(self.key_schema)
 
-    def _piece(self, slots: Slots) -> Piece:
-        """These slots as they are now. Of many the columns are copied as a whole, for that is faster than to gather."""
+    def _piece(self, slots: Slots | None) -> Piece:
+        """These slots as they are now, None: all. Of many the columns are copied, which is faster than to gather."""
+        count = self._count if slots is None else len(slots)
         hashes = self._hashes[: self._count]
-        if len(slots) * _FEW < self._count:
+        if slots is not None and count * _FEW < self._count:
             rows = self._columns_at(slots)
-            return Piece(
-                len(slots), lambda: hashes.take(slots), lambda places: [row.take(pa.array(places)) for row in rows]
-            )
+            return Piece(count, lambda: hashes.take(slots), lambda places: [row.take(pa.array(places)) for row in rows])
         columns = [stored.captured(self._count, constant=True) for stored in self._keys]  # these are never put again
         columns += [stored.captured(self._count, constant=False) for stored in self._values.values()]
-        return Piece(
-            len(slots),
-            lambda: hashes.take(slots),
-            lambda places: [stored.get(slots.take(places)) for stored in columns],
-        )
+
+        def at(places: Int64s) -> list[pa.Array]:
+            chosen = places if slots is None else slots.take(places)
+            return [stored.get(chosen) for stored in columns]
+
+        return Piece(count, lambda: hashes if slots is None else hashes.take(slots), at)
 
     def _captured(self, pieces: Sequence[Piece], groups: int, gone: pa.RecordBatch | None) -> Capture:
         def snapshot() -> Snapshot:
