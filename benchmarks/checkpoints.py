@@ -118,7 +118,7 @@ def _pauses(name: str, container: Any, lineage: Any, touch: Any, parts: Iterable
 
 
 def costs(rows: int) -> Iterator[Cost]:
-    """A running count and sum over a million keys, of which all or a hundredth change; checkpoints in a local folder."""
+    """A running count and sum over a million keys, of which all or a hundredth change; checkpoints in a folder."""
     import numpy as np
     import pyarrow as pa
     from streamflow_connectors import memory
