@@ -23,6 +23,7 @@ class WindowTable(Container):
 
     Slots hold until `retain` and `spill`. A key group is that of the key alone.
 
+    >>> import numpy as np
     >>> table = WindowTable(pa.schema({"k": pa.string()}), pa.schema({"n": pa.int64()}))
     >>> slots, new = table.lookup_or_insert(np.array([7, 8]), [pa.array(["a", "a"])])
     >>> table.put("n", slots, pa.array([1, 2]))
