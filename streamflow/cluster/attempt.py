@@ -246,10 +246,15 @@ class Attempt:
                 return []
         raise Retryable(f"worker {worker} is lost: {why}")
 
+    def _on_failed(self, worker: int, error: StreamflowError) -> list[Instruction]:
+        if isinstance(self._phase, _Finishing) and isinstance(error, Retryable):
+            return self._on_gone(worker, error.message)  # it has lost one that had ended: nothing is lost with it
+        raise error
+
     def _on_message(self, worker: int, message: FromWorker, now: int) -> list[Instruction]:
         match self._phase, message:
             case _, control.Failed(error):
-                raise error
+                return self._on_failed(worker, error)
             case _Finishing(), control.Report():
                 return [Send(self.number, worker, control.Renewed())]
             case _, control.Report():

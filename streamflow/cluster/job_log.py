@@ -165,7 +165,12 @@ class JobLog:
             self.last, self.attempt = self.last + 1, entry.attempt
             if entry.kind == "manifest":
                 self.base, self.confirmed = self.last, False
-        return self._needed(self.base).body if self.base else None
+        if not self.base:
+            return None
+        entry = self._read(self.base)
+        if entry is None or entry.kind == "gone":
+            raise Fenced(f"attempt {self.attempt} was taken over: the log has moved on")
+        return entry.body
 
     def _needed(self, number: int) -> Entry:
         entry = self._read(number)

@@ -39,8 +39,9 @@ class _Inlet:
     port: Port
     peer: int
     number: int
+    limit: int
+    least: int
     queue: deque[Arrived] = field(default_factory=deque)
-    limit: int = FIRST
     taken: int = 0
     starved: bool = False
     since: int | None = None
@@ -52,14 +53,17 @@ class _Inlet:
         passed = now - self.since
         if passed >= INTERVAL:
             wanted = 2 * self.limit if self.starved else self.taken * INTERVAL // passed
-            self.limit = min(max(wanted, LEAST), MOST)
+            self.limit = min(max(wanted, self.least), MOST)
             self.since, self.taken, self.starved = now, 0, False
 
 
 class Links:
-    """The channels of worker `worker`, by which its tasks' events travel. Time is monotonic, in microseconds."""
+    """The channels of worker `worker`, by which its tasks' events travel. Time is monotonic, in microseconds.
 
-    def __init__(self, graph: PhysicalGraph, worker: int) -> None:
+    `first`: the bytes of a channel that may be under way at first; `least`: that may always be.
+    """
+
+    def __init__(self, graph: PhysicalGraph, worker: int, *, first: int = FIRST, least: int = LEAST) -> None:
         self._graph = graph
         self._worker = worker
         peers = [peer for peer in range(graph.workers) if peer != worker]
@@ -76,13 +80,13 @@ class Links:
                 senders += peers
                 self._schemas[number] = graph.nodes[edge.source].schema
             for sender in senders:
-                inlet = _Inlet(port, sender, number)
+                inlet = _Inlet(port, sender, number, first, least)
                 self._inlets[Channel(port, sender)] = inlet
                 self._of_stage[graph.nodes[port[0]].stage].append(inlet)
         self._held: dict[tuple[Port, int], Watermark] = {}
         self._held_since = 0
         self._by_number = {(inlet.peer, inlet.number): inlet for inlet in self._inlets.values()}
-        self._senders = {peer: Sender(self._schemas) for peer in peers}
+        self._senders = {peer: Sender(self._schemas, first) for peer in peers}
         self._receivers = {peer: Receiver(self._schemas, 2 * MOST) for peer in peers}
 
     # -- towards the others

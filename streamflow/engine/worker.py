@@ -90,7 +90,8 @@ class Worker:
     """`number`: which of the graph's workers it is. `store`: where the state of the job is kept.
 
     `clock`: the machine's. `memory`: what the state of its tasks may take. `max_rows`: the most rows of a poll.
-    `spilled`: tells how many bytes of state were written to files. `pause_after`, `wrap`: see `Task`.
+    `spilled`: tells how many bytes of state were written to files. `pause_after`, `wrap`: see `Task`. `links`: its own,
+    with other limits than the usual ones.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Worker:
         max_rows: int = MAX_ROWS,
         pause_after: int = PAUSE_AFTER,
         wrap: Wrap | None = None,
+        links: Links | None = None,
     ) -> None:
         self._graph = graph
         self.number = number
@@ -115,7 +117,7 @@ class Worker:
         self._max_rows = max_rows
         self._pause_after = pause_after
         self._wrap = wrap
-        self.links = Links(graph, number)
+        self.links = links or Links(graph, number)
         self.turns = 0
         self.writes: list[Callable[[], Written]] = []
         """To be called once each, in order, anywhere; what one gives is handed to `on_written`."""

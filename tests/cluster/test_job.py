@@ -349,6 +349,15 @@ def test_a_worker_that_is_lost_after_the_final_commit_is_not_missed() -> None:
     assert job.handle(AllGone(1), 0) == [End("finished")]
 
 
+def test_a_worker_that_loses_another_after_the_final_commit_is_not_missed_either() -> None:
+    job = running()
+    told(job, *heard(1, 0, ReadEnded("bids")), *heard(1, 1, ReadEnded("bids")))
+    complete(job, 1)
+    gone = Failed(Retryable("the connection with worker 1 is lost"))
+    assert told(job, *heard(1, 1, Finished()), *heard(1, 0, gone)) == [KillAll(1)]
+    assert job.handle(AllGone(1), 0) == [End("finished")]
+
+
 def test_a_sink_that_cannot_be_closed_fails_the_job() -> None:
     job = running()
     told(job, *heard(1, 0, ReadEnded("bids")), *heard(1, 1, ReadEnded("bids")))

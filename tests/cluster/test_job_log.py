@@ -214,6 +214,16 @@ def test_a_writer_that_was_taken_over_does_not_take_the_job_back() -> None:
     assert store.files == before
 
 
+def test_a_writer_whose_own_entries_are_gone_was_taken_over() -> None:
+    store = MemoryStore()
+    log = started(store, "a")
+    log.complete({"checkpoint": 1})
+    for number in (1, 2):
+        store.delete(f"log/{number}")
+    with pytest.raises(Fenced, match="the log has moved on"):
+        log.claim()
+
+
 def test_what_a_writer_wrote_without_knowing_counts() -> None:
     """Every answer about a manifest is lost, and no read sees it in time; it stands nevertheless."""
 

@@ -98,6 +98,12 @@ def test_a_store_that_fences_is_accepted_and_left_clean(store: CheckpointStore) 
     assert store.list("probe") == []
 
 
+def test_a_probe_that_is_there_because_an_answer_was_lost_does_not_matter(store: CheckpointStore) -> None:
+    store.create("probe/1", b"1")
+    require_fence(store, "probe/1")
+    assert store.list("probe") == []
+
+
 def test_a_store_that_creates_twice_is_refused() -> None:
     class Forgetful(MemoryStore):
         def create(self, path: str, data: bytes) -> None:
