@@ -14,9 +14,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WORKERS ?= auto
+SEEDS ?= 10000
 PEERS := .venv-peers
 
-.PHONY: help demo test services integration check docs bench peers lock clean
+.PHONY: help demo test services integration sim check docs bench peers lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +36,9 @@ services: $(READY)  ## Install the real servers that integration tests start, ea
 
 integration: $(READY)  ## Tests that need a whole process, a fresh environment or a real service
 	@$(BIN)/python -m pytest -q -m integration
+
+sim: $(READY)  ## Ten thousand simulated jobs (SEEDS=...) in which everything goes wrong, with figures
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 check: $(READY)  ## Linter, format, types, layers, and the examples of the docs
 	@$(BIN)/ruff check --quiet .
