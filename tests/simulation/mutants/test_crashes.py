@@ -15,8 +15,6 @@ from streamflow.cluster import coordinator, job_log
 from streamflow.cluster.attempt import Attempt
 from streamflow.cluster.coordinator import Coordinator
 from streamflow.cluster.job_log import JobLog
-from streamflow.engine import durable
-from streamflow.engine.durable import StateWriter
 from streamflow.engine.links import Links
 from streamflow.engine.reading import OpenRead
 from streamflow.engine.task import Task
@@ -26,6 +24,7 @@ from streamflow.engine.worker import Worker
 from streamflow.engine.writing import Sinks
 from streamflow.operators.window_aggregate import WindowAggregate
 from streamflow.runners.performing import Performer
+from streamflow.state import files
 from streamflow.state.keyed_objects import KeyedObjects
 from streamflow.state.progress import Progress
 from streamflow.testing.simulation import Failure, simulate
@@ -62,17 +61,13 @@ PLANTED = (
     Mutant(
         "the watermark of a read is the maximum over its splits",
         2,
-        edit(SplitClock.watermark, "min(counted, default=held)", "max(counted, default=held)"),
+        edit(SplitClock._least, "return time", "return max(other for other, _ in self._waits)"),
         BySeeds(),
     ),
     Mutant(
         "a split that has shown nothing does not hold the watermark",
         2,
-        edit(
-            SplitClock.watermark,
-            "if not s.ended and not s.idle]",
-            "if not s.ended and not s.idle and s.greatest > MIN_TIME]",
-        ),
+        edit(SplitClock._least, "if current and (", "if current and split.greatest > MIN_TIME and ("),
         BySeeds(),
     ),
     Mutant(
@@ -192,7 +187,7 @@ PLANTED = (
     Mutant(
         "state is acknowledged before it is written",
         22,
-        edit(StateWriter.write, "self._store.put(file.path, data)", "pass"),
+        edit(files.write_state, "store.put(path, data)", "pass"),
         BySeeds(),
     ),
     # -- two phases
@@ -255,8 +250,8 @@ PLANTED = (
         26,
         edit(
             Worker.on_written,
-            "self._files.written(written.checkpoint, written.files)",
-            "self._files.written(written.checkpoint, written.files); self._sinks.committed(written.checkpoint)",
+            "self._said += [",
+            "self._sinks.committed(written.checkpoint); self._said += [",
         ),
         BySeeds(),
     ),
@@ -274,7 +269,7 @@ PLANTED = (
     Mutant(
         "a damaged file is used as it is",
         24,
-        edit(durable.read_file, "if len(data) != file.size or zlib.crc32(data) != file.checksum:", "if False:"),
+        edit(files.read_file, "if len(data) != file.size or zlib.crc32(data) != file.checksum:", "if False:"),
         BySeeds(),
     ),
     Mutant(
