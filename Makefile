@@ -17,7 +17,7 @@ WORKERS ?= auto
 SEEDS ?= 10000
 PEERS := .venv-peers
 
-.PHONY: help demo test services integration sim check docs bench peers lock clean
+.PHONY: help demo test services integration sim nightly check docs bench peers lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ integration: $(READY)  ## Tests that need a whole process, a fresh environment o
 
 sim: $(READY)  ## Ten thousand simulated jobs (SEEDS=...) in which everything goes wrong, with figures
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+nightly: $(READY)  ## Kill workers and coordinators of a real job 200 times: 0 lost, 0 doubled, and how long it takes
+	@STREAMFLOW_KILLS=200 $(BIN)/python -m pytest -q -s tests/integration/test_kills.py
 
 check: $(READY)  ## Linter, format, types, layers, and the examples of the docs
 	@$(BIN)/ruff check --quiet .

@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     from streamflow.plan.logical.contract import Aggregator as Aggregator
     from streamflow.plan.logical.windows import WatermarkGenerator as WatermarkGenerator
     from streamflow.runners.checkpoints import Checkpoints as Checkpoints
-    from streamflow.runners.local import main as main
-    from streamflow.runners.local import run as run
+    from streamflow.runners.run import main as main
+    from streamflow.runners.run import run as run
+    from streamflow.runners.sockets import Tcp as Tcp
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ _HOMES = {
     "KeyedFunction": "streamflow.flow.keyed_function",
     "KeyedStream": "streamflow.flow.grouped",
     "Stream": "streamflow.flow.stream",
+    "Tcp": "streamflow.runners.sockets",
     "WatermarkGenerator": "streamflow.plan.logical.windows",
     "WindowedStream": "streamflow.flow.grouped",
     "aggregate": "streamflow.flow.expr_aggregates",
@@ -78,12 +80,12 @@ _HOMES = {
     "global_window": "streamflow.flow.windows",
     "list_cell": "streamflow.flow.keyed_function",
     "lit": "streamflow.flow.expr",
-    "main": "streamflow.runners.local",
+    "main": "streamflow.runners.run",
     "map_cell": "streamflow.flow.keyed_function",
     "max_horizontal": "streamflow.flow.expr_functions",
     "min_horizontal": "streamflow.flow.expr_functions",
     "monotonic": "streamflow.flow.windows",
-    "run": "streamflow.runners.local",
+    "run": "streamflow.runners.run",
     "session": "streamflow.flow.windows",
     "sliding": "streamflow.flow.windows",
     "struct": "streamflow.flow.expr_functions",
@@ -103,6 +105,7 @@ __all__ = [
     "KeyedFunction",
     "KeyedStream",
     "Stream",
+    "Tcp",
     "WatermarkGenerator",
     "WindowedStream",
     "aggregate",

@@ -63,6 +63,10 @@ class DataError(StreamflowError):
     """A value met at run time cannot be processed: a malformed record, an overflow, a failed cast, a null time."""
 
 
+class TooManyErrors(DataError):
+    """More rows could not be processed than the flow's `max_errors` allows: a job is not started again for that."""
+
+
 class StepError(StreamflowError):
     """A step failed while the job ran; `__cause__` is what it raised."""
 

@@ -250,7 +250,7 @@ class _Collected:
 
 @dataclass(frozen=True)
 class Sink:
-    """Keeps the rows of all workers of this process; `table()` gives them.
+    """Keeps the rows of a job in this process; `table()` gives them. A job on several workers refuses it.
 
     A changelog is kept as it comes, with a first column `change` ("insert", "update_before", "update_after", "delete").
 
@@ -269,6 +269,10 @@ class Sink:
 
     @property
     def changelog(self) -> bool:
+        return True
+
+    @property
+    def in_process(self) -> bool:
         return True
 
     def open(self, who: SinkContext) -> MemoryWriter:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamflow.cli.script import build_flow, script_option
+from streamflow.cli.script import Script, script_option
 from streamflow.errors import Fatal, UserError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     style = arguments.format or _format_of(arguments.output)
-    flow = build_flow(arguments.script, for_script, prog=f"streamflow plan {arguments.script} --")
+    flow = Script(arguments.script, for_script, prog=f"streamflow plan {arguments.script} --").flow()
     shown = _render(flow, arguments, style)
     if arguments.output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):

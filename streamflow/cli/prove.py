@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from streamflow.cli.script import flow_builder, script_option
+from streamflow.cli.script import Script, script_option
 from streamflow.errors import UserError
 
 SUMMARY = "prove that a script's results do not depend on crashes, workers or timing"
@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     for name, least in (("seeds", 1), ("workers", 1), ("crashes", 0), ("rows", 1)):
         if getattr(arguments, name) < least:
             raise UserError(f"--{name} {getattr(arguments, name)} is too few", remedy=f"give at least {least}")
-    build = flow_builder(arguments.script, for_script, prog=f"streamflow test {arguments.script} --")
+    build = Script(arguments.script, for_script, prog=f"streamflow test {arguments.script} --").flow
     from streamflow.testing.proving import Disproved, prove
 
     shows = sys.stderr.isatty()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from streamflow.errors import StreamflowError
 
 if TYPE_CHECKING:
     from streamflow.flow.flow import Flow
+    from streamflow.runners.target import Target
 
 _OURS = f"{Path(__file__).parent.parent}/"
 
@@ -27,29 +28,32 @@ def script_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("script", metavar="SCRIPT[:FUNCTION]", help="x.py, x.py:other or package.module:function")
 
 
-def build_flow(target: str, arguments: Sequence[str], prog: str) -> Flow:
-    """The flow of `x.py`, `x.py:function` or `module:function` for the script's arguments.
+class Script:
+    """`x.py`, `x.py:function` or `module:function`, with the script's arguments.
 
     Raises UserError when there is no such function or an argument does not fit, ScriptError when the script raises.
     With `--help` among the arguments the script's parameters are printed and the command ends.
     """
-    return flow_builder(target, arguments, prog)()
 
+    def __init__(self, name: str, arguments: Sequence[str], prog: str) -> None:
+        from streamflow.flow.load import load
+        from streamflow.flow.parameters import parse_arguments
 
-def flow_builder(target: str, arguments: Sequence[str], prog: str) -> Callable[[], Flow]:
-    """What builds the flow of a script anew at every call; see `build_flow`."""
-    from streamflow.flow.load import load
-    from streamflow.flow.parameters import parse_arguments
+        self._name = name
+        with _users_errors(name):
+            self._build = load(name)
+        self._parameters = parse_arguments(self._build, arguments, prog)
 
-    with _users_errors(target):
-        build = load(target)
-    parameters = parse_arguments(build, arguments, prog)
+    def flow(self) -> Flow:
+        """The flow, built anew at every call."""
+        with _users_errors(self._name):
+            return self._build(**self._parameters)
 
-    def built() -> Flow:
-        with _users_errors(target):
-            return build(**parameters)
+    def target(self) -> Target:
+        """How other processes build it."""
+        from streamflow.runners.target import target_of
 
-    return built
+        return target_of(self._build, self._parameters)
 
 
 @contextmanager

@@ -52,6 +52,7 @@ from streamflow.engine import control
 from streamflow.engine.control import FromWorker, ToWorker
 from streamflow.engine.parts import Splits
 from streamflow.errors import EngineError, Retryable, StreamflowError, UserError
+from streamflow.plan.fingerprint import difference
 from streamflow.state.store import StateFile
 
 MOST_UNCONFIRMED = 3
@@ -62,9 +63,9 @@ MOST_UNCONFIRMED = 3
 class Job:
     """What a coordinator knows of a flow.
 
-    `graph`: the hash of what every worker must have built. `reads`: their steps. `stored`: its checkpoints outlive it,
-    so that it is started again after a failure. `transactional`: all its sinks are, so that a worker of an earlier
-    attempt can do no harm.
+    `graph`: the fingerprint of what every worker must have built. `reads`: their steps. `stored`: its checkpoints
+    outlive it, so that it is started again after a failure. `transactional`: all its sinks are, so that a worker of an
+    earlier attempt can do no harm.
     """
 
     flow: str
@@ -261,9 +262,9 @@ class Attempt:
                 self._liveness.reported(worker, message, now)
                 return [Send(self.number, worker, control.Renewed())]
             case _Joining(joined), control.Joined(graph):
-                if graph != self._job.graph:
+                if (where := difference(self._job.graph, graph)) is not None:
                     raise UserError(
-                        f"worker {worker} has built another flow than the coordinator",
+                        f"worker {worker} has built another flow than the coordinator: {where}",
                         remedy="build gives an equal flow each time: it looks at no clock, file or random number",
                     )
                 joined[worker] = message

@@ -46,9 +46,9 @@ from streamflow.cluster.events import (
 from streamflow.cluster.job_log import Fenced
 from streamflow.cluster.restarts import Budget
 from streamflow.engine.parts import Splits
-from streamflow.errors import EngineError, Fatal, StreamflowError, UserError
+from streamflow.errors import EngineError, Fatal, StreamflowError, TooManyErrors, UserError
 
-_HOPELESS = (UserError, Fatal, EngineError, Fenced)
+_HOPELESS = (UserError, Fatal, EngineError, TooManyErrors, Fenced)
 """What trying again cannot help. What a user's function raises may be gone the next time, so it is tried again."""
 
 

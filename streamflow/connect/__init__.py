@@ -91,6 +91,7 @@ __all__ = [
     "PausableReader",
     "PollResult",
     "Position",
+    "ProcessSink",
     "ProjectableSource",
     "QuietReader",
     "Quoting",

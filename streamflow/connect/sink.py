@@ -83,6 +83,17 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class ProcessSink(Sink, Protocol):
+    """A capability: keeps its rows in the memory of the process that writes them.
+
+    A job on several workers, which are processes of their own, refuses it: nobody would see the rows.
+    """
+
+    @property
+    def in_process(self) -> bool: ...
+
+
 class TransactionalWriter(Writer, Protocol):
     def prepare(self, checkpoint: int, *, final: bool) -> Sequence[Committable]:
         """Make what is ready publishable and return its handles; `final` leaves nothing unfinished behind."""

@@ -33,6 +33,7 @@ from streamflow.errors import (
     SchemaError,
     StepError,
     StreamflowError,
+    TooManyErrors,
     UserError,
 )
 from streamflow.operators.events import Barrier
@@ -102,7 +103,7 @@ ToWorker: TypeAlias = "Deploy | Trigger | Completed | Finish | Drain | Renewed"
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The worker runs, and has built the flow: its graph's hash. `address`: where it waits for the other workers."""
+    """The worker runs, and has built the flow. `graph`: its fingerprint; `address`: where it waits for the others."""
 
     graph: str
     address: str
@@ -256,6 +257,7 @@ _ERRORS = {
         SchemaError,
         StepError,
         DataError,
+        TooManyErrors,
         ConnectorError,
         Retryable,
         Fatal,

@@ -19,9 +19,6 @@ LATER: Mapping[str, str] = {
     "secret": "read it in build, from os.environ",
     "Json": "",
     "Debezium": "",
-    #
-    # Running
-    "run(workers=)": "sf.run runs one worker; sf.testing.run(flow, rows, workers=3) has several",
 }
 """What only later versions have: methods, names of the package, keywords; and what to do until then."""
 

@@ -1,4 +1,4 @@
-"""`sf.run` and `sf.main`: one worker in this process, with the real sources and sinks.
+"""A job of one worker, in this process, with the real sources and sinks.
 
 The loop polls the readers, hands what comes to the task and carries out what the task says. Transactional sinks publish
 when a checkpoint completes. A job that stores its checkpoints (`runners.checkpoints`) takes one at every interval, and
@@ -8,12 +8,10 @@ unbounded one also has one every `INTERVAL`.
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, assert_never
+from collections.abc import Iterable
+from typing import assert_never
 
 from streamflow.cluster.coordinator import (
     Acknowledged,
@@ -31,7 +29,6 @@ from streamflow.cluster.coordinator import (
 )
 from streamflow.cluster.events import Claimed
 from streamflow.cluster.manifest import Manifest, manifest_of
-from streamflow.connect.units import parse_size
 from streamflow.engine.clock import SystemClock
 from streamflow.engine.durable import StateWriter
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
@@ -41,22 +38,15 @@ from streamflow.engine.parts import Files, Splits
 from streamflow.engine.reading import OpenRead, discover_all
 from streamflow.engine.task import Task
 from streamflow.engine.writing import Sinks
-from streamflow.errors import EngineError, UserError
-from streamflow.flow.calls import later_keyword
-from streamflow.flow.flow import Flow
-from streamflow.flow.parameters import check_arguments, describe, parse_arguments
+from streamflow.errors import EngineError
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier
-from streamflow.plan.physical import DEFAULT_KEY_GROUPS, PhysicalGraph
-from streamflow.plan.placement import place
-from streamflow.plan.rules import optimise
-from streamflow.runners.checkpoints import Checkpoints, base_of
+from streamflow.plan.physical import PhysicalGraph
+from streamflow.runners.checkpoints import Checkpoints
 from streamflow.runners.interrupt import Interrupt
 from streamflow.runners.performing import open_job, publish
 from streamflow.runners.progress import Snapshot, progress_for
 from streamflow.runners.result import JobResult
-from streamflow.runners.spilling import SpillFiles, default_memory
-from streamflow.runners.terminal import report
-from streamflow.runners.upgrade import Upgrade
+from streamflow.runners.spilling import SpillFiles
 from streamflow.state.captured import whole
 from streamflow.state.files import read_all
 from streamflow.state.memory import Memory
@@ -65,101 +55,6 @@ from streamflow.state.store import StateFile
 MAX_ROWS = 16_384
 INTERVAL = 10_000_000
 """How often an unbounded job publishes, in microseconds."""
-
-BuildFunction: TypeAlias = "Callable[..., Flow]"
-
-
-def run(
-    flow: Flow | BuildFunction,
-    /,
-    *,
-    checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
-    memory: str | int | None = None,
-    spill_dir: str | os.PathLike[str] | None = None,
-    **parameters: Any,
-) -> JobResult:
-    """Run a flow, or the flow that a build function gives for these parameters, in this process, to its end.
-
-    Ctrl-C stops it cleanly: a bounded job publishes nothing, an unbounded one what it has so far. Raises UserError when
-    the flow is wrong, StepError or DataError when a row cannot be processed, ConnectorError when the outside fails;
-    then transactional sinks publish nothing. (Of several sinks, those committed before one that fails to commit stay.)
-
-    `checkpoint`: where the job keeps its checkpoints, a folder or `sf.Checkpoints`. Started again with it, after a
-    stop, an error or a `kill -9`, the job goes on where it was, and file sinks publish each result exactly once; Ctrl-C
-    then stops a bounded job with a checkpoint, too. Without it a job that is started again reads everything again.
-
-    `memory`: about how much the rows of the job's state may take, as "2GB" or a number of bytes; by default half of the
-    machine's memory, or of its container's limit. What is above it goes into files in the folder `spill_dir`, by
-    default the system's folder for temporary files, and comes back when it is needed. The files carry no name: they
-    are gone with the job, however it ends.
-
-    >>> import pyarrow as pa, streamflow as sf
-    >>> from streamflow_connectors import memory
-    >>> out = memory.Sink()
-    >>> flow = sf.Flow("large")
-    >>> flow.read("n", memory.Source(pa.table({"n": [1, 20]}))).filter(sf.col("n") > 10).write("out", out)
-    >>> sf.run(flow).rows_out
-    1
-    >>> out.table().to_pylist()
-    [{'n': 20}]
-    """
-    known = [] if isinstance(flow, Flow) else [parameter.name for parameter in describe(flow)]
-    for name, given in (("checkpoint", checkpoint), ("memory", memory), ("spill_dir", spill_dir)):
-        if given is not None and name in known:
-            raise UserError(
-                f"both sf.run and {getattr(flow, '__name__', 'the function')} have a parameter {name}",
-                remedy=f"call the function yourself, and give sf.run its flow: sf.run(build({name}=...), {name}=...)",
-            )
-    if later := later_keyword("run", (name for name in parameters if name not in known)):
-        raise later
-    return _run(flow, parameters, checkpoint, memory, spill_dir)
-
-
-def _run(
-    flow: Flow | BuildFunction,
-    parameters: Mapping[str, Any],
-    checkpoint: Checkpoints | str | os.PathLike[str] | None,
-    memory: str | int | None,
-    spill_dir: str | os.PathLike[str] | None,
-) -> JobResult:
-    limit = default_memory() if memory is None else parse_size(memory)
-    if isinstance(flow, Flow):
-        if parameters:
-            raise UserError("a finished Flow takes no parameters", remedy="give sf.run the build function")
-        built = flow
-    else:
-        built = flow(**check_arguments(flow, parameters))
-        if not isinstance(built, Flow):
-            raise UserError(f"{flow.__name__} returned a {type(built).__name__}, not a Flow", remedy="return the flow")
-    logical = optimise(built.graph())
-    if checkpoint is not None and not isinstance(checkpoint, Checkpoints):
-        checkpoint = Checkpoints(checkpoint)
-    base = None if checkpoint is None else base_of(checkpoint, built.name)
-    groups = DEFAULT_KEY_GROUPS if base is None else base.key_groups
-    graph = place(logical, name=built.name, key_groups=groups, max_errors=built.max_errors)
-    if checkpoint is not None and base is not None:
-        upgrade = Upgrade.of(base, graph)
-        upgrade.check(allow_dropped=checkpoint.allow_dropped_state)
-        if told := upgrade.report():
-            logging.getLogger("streamflow").info(told)
-    return run_graph(graph, limit, SpillFiles(spill_dir), checkpoint)
-
-
-def main(
-    build: BuildFunction,
-    argv: Sequence[str] | None = None,
-    *,
-    checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
-    memory: str | int | None = None,
-    spill_dir: str | os.PathLike[str] | None = None,
-) -> None:
-    """Run a script's flow with the arguments of its command line, and exit: what `if __name__ == "__main__"` calls.
-
-    `checkpoint`, `memory` and `spill_dir` as those of `sf.run`.
-    Exit codes: 0 done, 1 the job failed, 2 the flow or its arguments are wrong, 130 interrupted.
-    """
-    given = sys.argv[1:] if argv is None else argv
-    sys.exit(report(lambda: _run(build, parse_arguments(build, given), checkpoint, memory, spill_dir)))
 
 
 def run_graph(

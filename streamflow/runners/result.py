@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """That a job of several workers went on after a failure: what had failed, and after how long all worked again."""
+
+    cause: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +19,8 @@ class JobResult:
     """What a job did. `stopped`: somebody interrupted it. `published`: what the sinks got is there to be read.
 
     `skipped`, `dead`: by step, rows that it could not process: left out, and sent to the dead letters. `spilled`: bytes
-    of state that were written to files because they did not fit in memory.
+    of state that were written to files because they did not fit in memory. `restarts`: of a job on several workers;
+    rows that it read again count again.
     """
 
     name: str
@@ -24,3 +33,4 @@ class JobResult:
     seconds: float
     stopped: bool = False
     published: bool = True
+    restarts: Sequence[Restart] = ()

@@ -146,12 +146,12 @@ class Connection:
 
 
 class Frames:
-    """Messages on a control connection, each behind its length; one that is empty is a sign of life.
+    """Messages on a control connection, each behind its length.
 
     >>> frames = Frames()
-    >>> data = frame(b"one") + frame(b"")
+    >>> data = frame(b"one") + frame(b"two")
     >>> frames.feed(data[:5]), frames.feed(data[5:])
-    ([], [b'one', b''])
+    ([], [b'one', b'two'])
     """
 
     def __init__(self) -> None:
@@ -316,6 +316,11 @@ def _shake(sock: socket.socket, handshake: Handshake) -> None:
         handshake.hear(heard)
     sock.settimeout(patience())
     sock.sendall(handshake.say())
+
+
+def new_secret() -> bytes:
+    """What a job's processes know each other by."""
+    return secrets.token_bytes(32)
 
 
 def _nonce() -> bytes:

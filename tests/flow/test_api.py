@@ -24,6 +24,7 @@ def test_names_of_the_package() -> None:
         "KeyedFunction",
         "KeyedStream",
         "Stream",
+        "Tcp",
         "WatermarkGenerator",
         "WindowedStream",
         "aggregate",

@@ -72,18 +72,16 @@ def test_streams_are_no_tables(rides: sf.Stream) -> None:
         list(stream)
 
 
-def test_run_names_what_it_does_not_take_yet(flow: sf.Flow, rides: sf.Stream) -> None:
+def test_a_finished_flow_takes_no_parameters(flow: sf.Flow, rides: sf.Stream) -> None:
     rides.filter(col("fare") > 1).write("out", memory.Sink())
-    with pytest.raises(UserError, match="run has no workers= in this version"):
-        sf.run(flow, workers=2)
     with pytest.raises(UserError, match="a finished Flow takes no parameters"):
         sf.run(flow, n=1)
 
 
 def test_a_build_functions_own_parameter_is_its_own() -> None:
-    def build(workers: str = "none") -> sf.Flow:
-        assert workers == "many"
+    def build(concurrency: str = "none") -> sf.Flow:
+        assert concurrency == "many"
         raise UserError("the flow is built")
 
     with pytest.raises(UserError, match="the flow is built"):
-        sf.run(build, workers="many")
+        sf.run(build, concurrency="many")

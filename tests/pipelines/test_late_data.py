@@ -102,7 +102,7 @@ def test_the_script_splits_files_into_usage_late_and_dead_readings(tmp_path: Pat
     lines.insert(7, '{"meter": "m-1", "kwh"')
     (tmp_path / "readings.jsonl").write_text("\n".join(lines) + "\n")
     folders = {name: str(tmp_path / name) for name in ("out", "late", "dead")}
-    result = sf.run(late_data.build, readings=str(tmp_path / "readings.jsonl"), **folders)
+    result = sf.run(late_data.build(str(tmp_path / "readings.jsonl"), **folders))
     written = {
         name: [json.loads(line) for file in Path(folder).glob("*.jsonl") for line in file.read_text().splitlines()]
         for name, folder in folders.items()
