@@ -115,10 +115,7 @@ def hidden() -> sf.Flow:
 
 
 first_hidden = hidden
-
-
-def hidden() -> sf.Flow:  # type: ignore[no-redef]
-    return sf.Flow("second")
+globals()["hidden"] = build
 
 
 def test_a_decorated_function_is_found_with_its_decorator() -> None:
