@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -81,15 +81,19 @@ class SlicePartials:
             self._forget_blocks_of(number)
 
     def _compact(self, number: int, chunks: list[Chunk]) -> Iterator[Pause]:
+        merged = yield from self._merged_in_steps(chunks)
+        self.log.replace(number, merged[0] if len(merged) == 1 else pa.concat_batches(merged))
+
+    def _merged_in_steps(self, chunks: list[Chunk]) -> Generator[Pause, None, list[pa.RecordBatch]]:
+        """The same partials in chunks that share no key; it pauses if they are large together."""
         if not is_large(chunks):
-            self.log.replace(number, self._merged([chunk.rows for chunk in chunks]))
-            return
+            return [self._merged([chunk.rows for chunk in chunks])]
         merged = []
         for group in self.log.in_steps(chunks, PART):
             if group:
                 merged.append(self._merged(group))
             yield Pause()
-        self.log.replace(number, pa.concat_batches(merged))
+        return merged
 
     def parts(self, chunks: Sequence[Chunk]) -> Iterator[list[pa.RecordBatch] | Pause]:
         """The rows of chunks of one window, too many to be merged at once, in groups that share no key."""
@@ -104,12 +108,18 @@ class SlicePartials:
                 yield group
             yield Pause()
 
-    def of_window(self, window: int) -> list[Chunk]:
-        """Chunks that hold, together, the window's partials. No key stands in one of them twice."""
+    def of_window(self, window: int) -> Generator[Pause, None, list[Chunk]]:
+        """Chunks that hold, together, the window's partials. No key stands in one of them twice.
+
+        It pauses after each block that had to be made, and while it makes a large one.
+        """
         slices = self._window.slices_of(window)
         if len(slices) <= _FLAT:
             return self._chunks(slices)
-        return [chunk for level, index in _cover(slices) for chunk in self._block(level, index)]
+        chunks = []
+        for level, index in _cover(slices):
+            chunks += yield from self._block(level, index)
+        return chunks
 
     def drop_closed(self, closed: int) -> None:
         """Forget the slices whose windows are all at or before `closed`."""
@@ -130,21 +140,23 @@ class SlicePartials:
         logged = [chunk for number in slices for chunk in self.log.chunks(number)]
         return logged + [Chunk(self._layout.of_table(table)) for table in self._tables.of(slices)]
 
-    def _block(self, level: int, index: int) -> list[Chunk]:
+    def _block(self, level: int, index: int) -> Generator[Pause, None, list[Chunk]]:
         if level == 0:
             return self._chunks([index])
         if level not in self._blocks:
             self._blocks[level] = self.log.derive()
         blocks = self._blocks[level]
         if (level, index) not in self._made:
-            self._made.add((level, index))
-            below = range(index * _FANOUT, (index + 1) * _FANOUT)
-            chunks = [chunk for child in below for chunk in self._block(level - 1, child)]
+            chunks = []
+            for child in range(index * _FANOUT, (index + 1) * _FANOUT):
+                chunks += yield from self._block(level - 1, child)
             if len(chunks) == 1:
                 blocks.append(index, chunks[0].rows)
             elif chunks:
-                for rows in self.log.by_parts(chunks) if is_large(chunks) else [[chunk.rows for chunk in chunks]]:
-                    blocks.append(index, self._merged(rows))
+                for merged in (yield from self._merged_in_steps(chunks)):
+                    blocks.append(index, merged)
+                yield Pause()
+            self._made.add((level, index))
         return blocks.chunks(index)
 
     def _forget_blocks_of(self, number: int) -> None:

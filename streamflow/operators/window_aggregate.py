@@ -143,7 +143,7 @@ class WindowAggregate:
         together: list[tuple[int, list[pa.RecordBatch]]] = []
         rows = 0
         for window in windows:
-            chunks = self._partials.of_window(window)
+            chunks = yield from self._partials.of_window(window)
             if is_large(chunks):
                 if together:
                     yield from self._results(together)

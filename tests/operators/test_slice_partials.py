@@ -16,9 +16,21 @@ from streamflow.operators.events import TIME_TYPE, Watermark
 from streamflow.operators.preaggregate import Layout, RowInput
 from streamflow.operators.slice_partials import SlicePartials, _cover
 from streamflow.operators.window_aggregate import WindowAggregate
+from streamflow.state.parts import Chunk
 
 SCHEMA = pa.schema({"k": pa.int64(), "_time": TIME_TYPE})
 LAYOUT = Layout.of(("k",), (AggregateSpec("count", None, None, "n"),), SCHEMA)
+
+
+def chunks_of(partials: SlicePartials, window: int) -> tuple[list[Chunk], int]:
+    """The chunks of a window, and the pauses before they were there."""
+    steps, pauses = partials.of_window(window), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value, pauses
+        pauses += 1
 
 
 class Fed:
@@ -38,7 +50,7 @@ class Fed:
 
     def counts(self, window: int) -> Counter[int]:
         result: Counter[int] = Counter()
-        for chunk in self.partials.of_window(window):
+        for chunk in chunks_of(self.partials, window)[0]:
             for row in chunk.rows.to_pylist():
                 result[row["k"]] += row["~n.count"]
         return result
@@ -162,6 +174,33 @@ def test_a_large_slice_is_compacted_and_a_large_window_fired_in_parts_between_pa
                 assert (end, key) not in found
                 found[end, key] = (n, m)
     assert found == wanted
+
+
+def test_a_large_block_of_slices_is_made_between_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LARGE": 200, "PART": 64}.items():
+        monkeypatch.setattr(slice_partials, name, value)
+    merged: list[int] = []
+    merge = SlicePartials._merged
+
+    def counted(partials: SlicePartials, chunks: list[pa.RecordBatch]) -> pa.RecordBatch:
+        merged.append(sum(chunk.num_rows for chunk in chunks))
+        return merge(partials, chunks)
+
+    monkeypatch.setattr(SlicePartials, "_merged", counted)
+    fed = Fed(SlidingSlices(300, 1))
+    rng, expected = np.random.default_rng(2), Counter[int]()
+    for _ in range(10):
+        keys = rng.permutation(1000)[:500]
+        fed.add_arrays(rng.integers(0, 40, len(keys)), keys)
+        expected.update(keys.tolist())
+    chunks, pauses = chunks_of(fed.partials, 0)
+    assert pauses > 20
+    assert max(merged) <= 200
+    assert fed.counts(0) == expected
+    merged.clear()
+    assert chunks_of(fed.partials, 0)[1] == 0
+    assert not merged
+    assert sum(chunk.rows.num_rows for chunk in chunks) < 5000
 
 
 def test_a_window_of_a_million_keys_is_fired_some_ten_thousands_at_a_time() -> None:

@@ -28,6 +28,7 @@ from streamflow.operators.preaggregate import Layout, RowInput
 from streamflow.operators.slice_partials import SlicePartials
 from streamflow.plan.placement import place
 from streamflow.plan.rules import optimise
+from streamflow.state.parts import Chunk
 from streamflow.testing import assert_rows, final, splits
 
 SECOND = 1_000_000
@@ -156,6 +157,15 @@ def slices_after(window: SlidingSlices, times: range) -> SlicePartials:
     return partials
 
 
+def chunks_of(partials: SlicePartials, window: int) -> list[Chunk]:
+    steps = partials.of_window(window)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return list(done.value)
+
+
 def test_15_there_are_at_most_two_slices_a_slide_however_odd_it_is() -> None:
     every = 3_001_000
     partials = slices_after(SlidingSlices(size=10 * SECOND, every=every), range(0, 100 * SECOND, 1000))
@@ -171,7 +181,7 @@ def test_15_a_row_is_aggregated_once_however_many_windows_share_it() -> None:
 def test_15_a_window_of_more_than_64_slices_is_merged_from_blocks() -> None:
     window = SlidingSlices(size=4096 * SECOND, every=SECOND)
     partials = slices_after(window, range(0, 4200 * SECOND, SECOND))
-    chunks = partials.of_window(17)
+    chunks = chunks_of(partials, 17)
     assert len(chunks) <= 2 * 15 * 3
     assert sum(sum(chunk.rows.column(0).to_pylist()) for chunk in chunks) == 4096
 
