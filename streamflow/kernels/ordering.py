@@ -120,6 +120,24 @@ def no_later(column: pa.Array, descending: bool, code: np.uint64) -> Bools:
     return codes <= code
 
 
+def earliest(column: pa.Array, descending: bool) -> np.uint64:
+    """The least of the column's `fixed_codes`, at least one. Of integers it is found in one pass.
+
+    >>> int(earliest(pa.array([5, 9, 7]), True)) == int(fixed_codes(pa.array([9]), True)[0])
+    True
+    """
+    dtype = numpy_type(column.type)
+    if column.null_count == 0 and dtype in (np.int64, np.uint64):
+        values = raw_values(column)
+        bits = int(values.max() if descending else values.min()) + (2**63 if dtype == np.int64 else 0)
+        return np.uint64(bits ^ (int(LAST) if descending else 0))
+    codes = fixed_codes(column, descending)
+    if codes is None:
+        raise ValueError(f"a column of type {column.type} has no codes")
+    least: np.uint64 = codes.min()
+    return least
+
+
 def order(columns: Sequence[pa.Array], descending: Sequence[bool]) -> Int64s:
     """All rows in the order of the columns, the first one deciding first; rows that are equal in all keep their order.
 

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from streamflow.kernels.arrays import Bools, Int64s
-from streamflow.kernels.ordering import Codes, fixed_codes, no_later, top_rows
+from streamflow.kernels.ordering import Codes, earliest, fixed_codes, no_later, top_rows
 from streamflow.operators.events import RESERVED, TIME
 
 Span: TypeAlias = "tuple[int | None, int | None]"
 """From this time, before that one; None: no bound on this side."""
 ALL_TIME: Span = (None, None)
+_NONE = np.zeros(0, np.int64)
 _FEW = 8
 """So few rows are copied one by one sooner than `take` is called."""
 
@@ -46,6 +47,10 @@ class Ranking:
         """See `streamflow.kernels.ordering.no_later`, of the column that decides first."""
         return no_later(rows.column(self._places[0]), self._descending[0], code)
 
+    def earliest(self, rows: pa.RecordBatch) -> np.uint64:
+        """See `streamflow.kernels.ordering.earliest`, of the column that decides first."""
+        return earliest(rows.column(self._places[0]), self._descending[0])
+
     def top(self, rows: pa.RecordBatch, n: int, groups: Int64s | None = None) -> Int64s:
         """See `streamflow.kernels.ordering.top_rows`."""
         return top_rows([rows.column(place) for place in self._places], self._descending, n, groups)
@@ -65,6 +70,26 @@ class Contenders:
         Where there is a `span`, only rows with `times` in it are of this window.
         """
         known = self._best.get(end)
+        if self._n == 1 and (times is None or span == ALL_TIME):
+            places = self._find_best(rows, end, known)
+        else:
+            places = self._find_best_n(rows, end, known, times, span)
+        if len(places) > 4 * self._n + 64:
+            places = places[self._ranking.top(take_rows(rows, places), self._n)]
+        return places
+
+    def _find_best(self, rows: pa.RecordBatch, end: int, known: Codes | None) -> Int64s:
+        """Where n is 1 and all rows are of the window: the least code decides, and mostly there is a lower one."""
+        best = self._ranking.earliest(rows)
+        if known is not None and len(known) and best > known[0]:
+            return _NONE
+        self._best[end] = np.array([best])
+        (places,) = self._ranking.no_later(rows, best).nonzero()
+        return places
+
+    def _find_best_n(
+        self, rows: pa.RecordBatch, end: int, known: Codes | None, times: Int64s | None, span: Span
+    ) -> Int64s:
         inside: Int64s | None
         if known is not None and len(known) == self._n:
             (inside,) = self._ranking.no_later(rows, known.max()).nonzero()
@@ -78,10 +103,7 @@ class Contenders:
             codes = self._ranking.first_codes(rows, inside)
         best = self._best[end] = _lowest(codes if known is None else np.concatenate([known, codes]), self._n)
         places = np.arange(len(codes)) if len(best) < self._n else (codes <= best.max()).nonzero()[0]
-        places = only(inside, places)
-        if len(places) > 4 * self._n + 64:
-            places = places[self._ranking.top(take_rows(rows, places), self._n)]
-        return places
+        return only(inside, places)
 
     def forget(self, time: int) -> None:
         """Windows that end at or before `time` are over."""
