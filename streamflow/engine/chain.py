@@ -1,13 +1,14 @@
 """The chain: the nodes of one stage on one worker, and how what one of them sends goes through those after it.
 
-Depth first: all that follows from one item comes before the operator is asked for the next. The way there is a stack of
-iterators and not of calls, so that the chain can stop between two items and go on later.
+Depth first, by plain calls: all that follows from one item comes before the operator is asked for the next. Where the
+chain pauses, each of the calls under way leaves what it has not done yet, the innermost first, and returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -22,14 +23,19 @@ from streamflow.operators.base import Operator, Output
 from streamflow.operators.dead_letters import Rejected, letters
 from streamflow.operators.events import Batch, Event, Watermark
 from streamflow.operators.salvage import salvage
-from streamflow.plan.physical import Deliver, PhysicalNode
+from streamflow.plan.physical import PhysicalNode
 from streamflow.state.rejections import Rejections
 
 PAUSE_AFTER = 1 << 17
 """So many rows may leave nodes in one go, before the host has its turn."""
+_DEEP = 64
+"""So many nodes behind one another work by calls within calls. Python allows for about 250."""
 
 Wrap: TypeAlias = "Callable[[Operator, PhysicalNode], Operator]"
 """What stands around a node's operator, to check or to measure it."""
+
+Way: TypeAlias = "Callable[[Batch | Watermark, str | None], None]"
+"""An edge out of a node: takes an item, and the split that it is of, to where it goes."""
 
 
 @dataclass(slots=True)
@@ -47,25 +53,20 @@ class Node:
     spec: PhysicalNode
     operator: Operator | None = None
     times: SplitEventTime | None = None
-    columns: list[str] = field(default_factory=list)  # of a sink
+    columns: list[int] = field(default_factory=list)  # that a sink gets, by their places: names cost 1 us each to find
     delivery: Delivery | None = None  # of a sink with a policy
     merger: Merger = field(default_factory=lambda: Merger(1))
-    inputs: dict[tuple[int, int], int] = field(default_factory=dict)  # (port, sender or -1) -> the merger's index
-    inner: list[tuple[Node, int]] = field(default_factory=list)  # (node, port) in this task
-    outer: list[tuple[Port, Router | None]] = field(default_factory=list)  # edges to later stages
-    dead_inner: list[tuple[Node, int]] = field(default_factory=list)  # as `inner`, of its dead letters
-    dead_outer: list[tuple[Port, Router | None]] = field(default_factory=list)
+    way: Way = field(init=False)  # of what leaves it
+    letters: Way | None = None  # of its dead letters
+    depth: int = 1  # it and those that items may pass before it
     counters: Counters = field(default_factory=Counters)
 
 
-Steps: TypeAlias = "Iterator[None]"
-"""Work in several steps: each puts something on the chain, and the next comes when that has gone all the way."""
-
-
 class Chain:
-    """`do` takes work on; `run` does it, up to its end or to a pause, and returns the outputs.
+    """Takes items through the nodes, up to their end or to a pause; `taken` is what has come out.
 
-    It pauses where an operator says `Pause`, and when `pause_after` rows have left nodes since it began to run.
+    It pauses where an operator says `Pause`, and when `pause_after` rows have left nodes since the last `taken`. Then
+    it is `pending`, until `resume` has done the rest.
     """
 
     def __init__(self, worker: int, workers: int, pause_after: int) -> None:
@@ -73,54 +74,30 @@ class Chain:
         self._workers = workers
         self._pause_after = pause_after
         self._moved = 0
-        self._paused = False
-        self._stack: list[tuple[Node | None, Iterator[Any], str | None]] = []
-        """From the outermost on: a node with the items it sends and the split they are of; or, without one, steps."""
+        self._rest: list[Callable[[], object]] = []  # what a pause has left, in the order in which it is to be done
         self._outputs: list[TaskOutput] = []
+        self.pending = False
         self.rejections = Rejections()
 
-    # -- doing work
+    # -- doing work, and leaving it for later
 
-    @property
-    def pending(self) -> bool:
-        return bool(self._stack)
+    def then(self, call: Callable[..., object], *args: Any) -> None:
+        """Do this after all that was begun before: now, or, where the chain has paused, in the course of `resume`."""
+        if self.pending:
+            self._rest.append(partial(call, *args))
+        else:
+            call(*args)
 
-    def do(self, steps: Steps) -> None:
-        """The first of these steps come before all that is already to be done."""
-        self._stack.append((None, steps, None))
-
-    def insert(self, steps: Steps) -> None:
-        """These come when the step under way, and all that follows from it, has been done."""
-        self._stack.insert(1, (None, steps, None))
-
-    def run(self) -> list[TaskOutput]:
+    def resume(self) -> None:
         """Go on until nothing is left, or the next pause."""
-        stack = self._stack
-        self._moved, self._paused = 0, False
-        while stack and not self._paused:
-            top = len(stack) - 1
-            node, items, split = stack[top]
-            try:
-                item = next(items)
-            except StopIteration:
-                del stack[top]  # the last of its steps may have put something above it
-                continue
-            except Exception as error:
-                if node is None:
-                    raise
-                raise named(error, node.spec) from error
-            if node is not None:
-                self.leave(node, item, split)
-        return self._taken()
+        rest, self._rest = self._rest, []
+        self.pending = False
+        for call in rest:
+            self.then(call)
 
-    def finish(self) -> list[TaskOutput]:
-        """Go on until nothing is left."""
-        outputs = self.run()
-        while self._stack:
-            outputs += self.run()
-        return outputs
-
-    def _taken(self) -> list[TaskOutput]:
+    def taken(self) -> list[TaskOutput]:
+        """What has come out since it was last asked."""
+        self._moved = 0
         taken, self._outputs = self._outputs, []
         return taken
 
@@ -130,107 +107,110 @@ class Chain:
     # -- items on their way
 
     def leave(self, node: Node, item: Output, split: str | None) -> None:
-        """`item` leaves `node`."""
-        if isinstance(item, pa.RecordBatch):
+        """`item` leaves `node`, when all that was begun before is done."""
+        if self.pending:
+            self.then(self.leave, node, item, split)
+        elif isinstance(item, pa.RecordBatch):
             rows = item.num_rows
             node.counters.rows_out += rows
             self._moved += rows
             if self._moved >= self._pause_after:
-                self._paused = True
+                self.pending = True
+            node.way(item, split)
         elif isinstance(item, Watermark):
-            if node.dead_inner or node.dead_outer:  # the dead letters end, or rest, when all do that may send some
-                self.do(self._letters_then(node, item, split))
-                return
+            if node.letters is None:
+                node.way(item, split)
+            else:  # the dead letters end, or rest, when all do that may send some
+                node.letters(item, None)
+                self.then(node.way, item, split)
         elif isinstance(item, Rejected):
             self.reject(node, item, split)
-            return
         else:  # a Pause
-            self._paused = True
-            return
-        self._spread(node.inner, node.outer, item, split)
+            self.pending = True
 
-    def _spread(
-        self,
-        inner: list[tuple[Node, int]],
-        outer: list[tuple[Port, Router | None]],
-        item: Batch | Watermark,
-        split: str | None,
-    ) -> None:
-        if len(inner) == 1 and not outer:
-            child, port = inner[0]
-            self.give(child, port, -1, item, split)
-        elif inner:
-            self.do(self._to_each(inner, outer, item, split))
-        else:
-            self._to_others(outer, item)
+    def joined(self, ways: Sequence[Way]) -> Way:
+        """All of these ways, one after the other."""
+        return ways[0] if len(ways) == 1 else partial(self._along, tuple(ways))
 
-    def _to_each(
-        self,
-        inner: list[tuple[Node, int]],
-        outer: list[tuple[Port, Router | None]],
-        item: Batch | Watermark,
-        split: str | None,
-    ) -> Steps:
-        for child, port in inner:
-            self.give(child, port, -1, item, split)
-            yield
-        self._to_others(outer, item)
+    def _along(self, ways: tuple[Way, ...], item: Batch | Watermark, split: str | None) -> None:
+        for way in ways:
+            self.then(way, item, split)
 
-    def _to_others(self, outer: list[tuple[Port, Router | None]], item: Batch | Watermark) -> None:
-        for target, router in outer:
-            self.send(target, router, item)
-
-    def _letters_then(self, node: Node, item: Watermark, split: str | None) -> Steps:
-        self.bury(node, item)
-        yield
-        self._spread(node.inner, node.outer, item, split)
-
-    def give(self, node: Node, port: int, sender: int, item: Batch | Watermark, split: str | None) -> None:
-        """`item` reaches `node`."""
-        if isinstance(item, Watermark):
-            merged = node.merger.update(node.inputs[port, sender], item)
-            if merged is not None and isinstance(node.spec.work, Deliver):
-                self.bury(node, merged)
-            elif merged is not None and node.operator is not None:
-                if merged.idle:  # others will go on without this input: rows held for speed would come late
-                    self.do(self._flush_then(node, node.operator, merged))
-                else:
-                    self.call(node, None, node.operator.on_watermark, merged)
-            return
-        node.counters.rows_in += item.num_rows
+    def way_to(self, node: Node, port: int, index: int) -> Way:
+        """The way to a port of a node of this stage, which is its merger's input `index`."""
+        way: Way
         if node.operator is not None:
-            self.call(node, split, node.operator.on_batch, port, item)
+            way = partial(self._to_operator, node, node.operator, port, index)
         elif node.times is not None:
-            assert split is not None
-            self._stamp(node, node.times, split, item)
+            way = partial(self._to_times, node, node.times)
         else:
-            self._outputs.append(Write(node.spec.id, item.select(node.columns)))
+            way = partial(self._to_sink, node, index)
+        return way if node.depth % _DEEP else partial(self._pause_before, way)
 
-    def _flush_then(self, node: Node, operator: Operator, watermark: Watermark) -> Steps:
-        self.call(node, None, operator.flush)
-        yield
-        self.call(node, None, operator.on_watermark, watermark)
+    def _pause_before(self, way: Way, item: Batch | Watermark, split: str | None) -> None:
+        self.pending = True
+        self.then(way, item, split)
+
+    def _to_operator(
+        self, node: Node, operator: Operator, port: int, index: int, item: Batch | Watermark, split: str | None
+    ) -> None:
+        if isinstance(item, pa.RecordBatch):
+            node.counters.rows_in += item.num_rows
+            self.call(node, split, operator.on_batch, port, item)
+            return
+        merged = node.merger.update(index, item)
+        if merged is None:
+            return
+        if merged.idle:  # others will go on without this input: rows held for speed would come late
+            self.call(node, None, operator.flush)
+            self.then(self.call, node, None, operator.on_watermark, merged)
+        else:
+            self.call(node, None, operator.on_watermark, merged)
+
+    def _to_times(self, node: Node, times: SplitEventTime, item: Batch | Watermark, split: str | None) -> None:
+        """Rows get their event time. A watermark ends here: the node makes its own."""
+        if isinstance(item, pa.RecordBatch):
+            assert split is not None
+            node.counters.rows_in += item.num_rows
+            if node.spec.on_error == "fail":
+                self.call(node, split, times.on_rows, split, item)
+            else:
+                self.call(node, split, salvage, item, partial(times.on_rows, split))
+
+    def _to_sink(self, node: Node, index: int, item: Batch | Watermark, split: str | None) -> None:
+        if isinstance(item, pa.RecordBatch):
+            node.counters.rows_in += item.num_rows
+            self._outputs.append(Write(node.spec.id, item.select(node.columns)))
+            return
+        merged = node.merger.update(index, item)
+        if merged is not None and node.letters is not None:
+            node.letters(merged, None)
 
     def call(self, node: Node, split: str | None, call: Callable[..., Iterable[Output]], *args: Any) -> None:
-        """What the operator gives for this is next; an error of its own is given its step and line."""
+        """What the operator gives for this leaves its node; an error of its own is given its step and line."""
         try:
             items = call(*args)
         except Exception as error:
             raise named(error, node.spec) from error
-        if items:
-            self._stack.append((node, iter(items), split))
+        if isinstance(items, tuple):
+            for item in items:
+                self.leave(node, item, split)
+        else:
+            self._draw(node, iter(items), split)
 
-    def _stamp(self, node: Node, times: SplitEventTime, split: str, batch: Batch) -> None:
-        if node.spec.on_error == "fail":
+    def _draw(self, node: Node, items: Iterator[Output], split: str | None) -> None:
+        """Ask the operator for one item after the other."""
+        while not self.pending:
             try:
-                stamped = times.on_rows(split, batch)
+                item = next(items, None)
             except Exception as error:
                 raise named(error, node.spec) from error
-            self.leave(node, stamped, split)
-        else:
-            self.call(node, split, salvage, batch, lambda rows: (times.on_rows(split, rows),))
+            if item is None:
+                return
+            self.leave(node, item, split)
+        self.then(self._draw, node, items, split)
 
-    def send(self, port: Port, router: Router | None, event: Event) -> None:
+    def send(self, port: Port, router: Router | None, event: Event, split: str | None = None) -> None:
         """`event` goes to a later stage: to this worker's task, to the owners of its rows, or to all."""
         if router is None:
             self._outputs.append(Send(port, self._worker, event))
@@ -248,9 +228,10 @@ class Chain:
         if node.spec.on_error == "dead_letter":
             self.bury(node, letters(node.spec.step, rejected, split))
 
+    def bury(self, node: Node, letters: Batch) -> None:
+        """Dead letters go their way, where somebody reads them."""
+        if node.letters is not None:
+            node.letters(letters, None)
+
     def count(self, node: Node, rows: int) -> None:
         self.rejections.add(node.spec.step, rows, dead=node.spec.on_error == "dead_letter")
-
-    def bury(self, node: Node, item: Batch | Watermark) -> None:
-        """`item` goes the way of the node's dead letters."""
-        self._spread(node.dead_inner, node.dead_outer, item, None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import cast
+from functools import partial
+from typing import TypeAlias, cast
 
 import pyarrow as pa
 
@@ -16,6 +17,7 @@ from streamflow.connect.source import (
     GrowingReader,
     GrowingSource,
     PausableReader,
+    PollResult,
     Position,
     QuietReader,
     Reader,
@@ -34,11 +36,14 @@ from streamflow.operators.order import order_in_split
 from streamflow.operators.salvage import salvage
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, SplitTimes
 
+Calls: TypeAlias = "Iterator[list[TaskOutput]]"
+"""Calls into a task, by what each gave. What one has left to do is done before the next."""
+
 
 def discover(graph: PhysicalGraph, node: PhysicalNode) -> list[str]:
     """A read's splits in the order in which they are to be opened: by the least event time they may hold (rule 2)."""
     assert isinstance(node.work, ReadSplits)
-    timed = [n.work for n in graph.nodes if isinstance(n.work, SplitTimes) and n.work.read == node.id]
+    timed = _times(graph, node)
 
     def opens_at(name: str) -> int:
         known = [work.min_time(name) for work in timed]
@@ -48,6 +53,11 @@ def discover(graph: PhysicalGraph, node: PhysicalNode) -> list[str]:
         return sorted(node.work.source.splits(), key=opens_at)  # stable: unknown ones first, in the source's order
     except Exception as error:
         raise named(error, node) from error
+
+
+def _times(graph: PhysicalGraph, read: PhysicalNode) -> list[SplitTimes]:
+    """What gives a read's rows their event times."""
+    return [node.work for node in graph.nodes if isinstance(node.work, SplitTimes) and node.work.read == read.id]
 
 
 def known_splits(graph: PhysicalGraph, node: PhysicalNode, known: Mapping[str, SplitState]) -> dict[str, SplitState]:
@@ -95,6 +105,7 @@ class OpenRead:
         self._task = task
         self._schema = node.work.schema
         self._ordered = node.work.ordered
+        self._aligned = any(work.strategy.align is not None for work in _times(graph, node))
         self._rows = {name: state.rows for name, state in splits.items()}
         self._graph = graph
         self._bounded = node.work.source.bounded
@@ -120,18 +131,21 @@ class OpenRead:
 
     def start(self) -> Iterator[list[TaskOutput]]:
         """Open the reader; what the task says to splits that had ended before. See `poll` for how to take it."""
+        return self._to_end(self._start())
+
+    def _start(self) -> Calls:
         task, read = self._task, self.node.id
         self.ended = self._all_ended()
         if self.ended:  # at once: split after split it would be idle in between, and others would go on without it
-            yield from task.to_end(task.on_read_ended(read))
+            yield task.on_read_ended(read)
             return
         for name, state in self._splits.items():
             if state.ended:
-                yield from task.to_end(task.on_split_ended(read, name, last=False))
+                yield task.on_split_ended(read, name, last=False)
         if self._splits or self._looks:
             self._open_reader()
         if not self._splits:
-            yield from task.to_end(task.on_quiet(read, (), 0))  # no split is idle (rule 3)
+            yield task.on_quiet(read, (), 0)  # no split is idle (rule 3)
 
     def _open_reader(self) -> None:
         assert isinstance(self.node.work, ReadSplits)
@@ -142,8 +156,9 @@ class OpenRead:
         self._watermarked = self._reader if isinstance(self._reader, WatermarkedReader) else None
         self._asked = self._reader if isinstance(self._reader, QuietReader) else None
         self._clocked = self._reader if isinstance(self._reader, ClockedReader) else None
-        self._pausable = self._reader if isinstance(self._reader, PausableReader) else None
-        self._align()
+        self._pausable = self._reader if self._aligned and isinstance(self._reader, PausableReader) else None
+        if self._pausable is not None:
+            self._align(self._pausable)
 
     def _opened(self) -> list[str]:
         return [name for name in self._splits if name in self._unfinished]
@@ -164,28 +179,41 @@ class OpenRead:
         Each item is what one call into the task gave. The host carries it out before it asks for the next, and gives
         the task nothing else until there is none; others may have their turn in between.
         """
-        assert self._reader is not None
+        return self._to_end(self._poll(max_rows, now))
+
+    def _to_end(self, calls: Calls) -> Iterator[list[TaskOutput]]:
+        """What each of these calls into the task gave, and piece by piece what it has left to do."""
+        for outputs in calls:
+            yield outputs
+            while self._task.pending:
+                yield self._task.resume()
+
+    def _poll(self, max_rows: int, now: int) -> Calls:
         if self.wakes_at is not None:  # silence is counted only while somebody listens (rule 4)
             self._unasked += now - self.wakes_at
         self.wakes_at = self.fileno = None
         if self._looks:
             yield from self._look(now)
+        match self._ask(max_rows, now):
+            case Ended(split):
+                yield self._on_ended(split)
+            case Wait() as wait:
+                yield from self._on_wait(wait, now)
+            case parts:
+                yield from self._on_parts(parts, now)
+        if self._pausable is not None and not self.ended:
+            self._align(self._pausable)
+
+    def _ask(self, max_rows: int, now: int) -> PollResult:
+        assert self._reader is not None
         try:
             if self._clocked is not None:
                 self._clocked.on_clock(now / 1e6)
-            result = self._reader.poll(max_rows)
+            return self._reader.poll(max_rows)
         except Exception as error:
             raise named(error, self.node) from error
-        match result:
-            case Ended(split):
-                yield from self._on_ended(split)
-            case Wait():
-                yield from self._on_wait(result, now)
-            case batches:
-                yield from self._on_batches(batches, now)
-        self._align()
 
-    def _look(self, now: int) -> Iterator[list[TaskOutput]]:
+    def _look(self, now: int) -> Calls:
         """Take on splits that have appeared, if it is time to look: they are of the next checkpoint (rule 28)."""
         assert self._look_every is not None
         if self._look_at is None:
@@ -195,7 +223,7 @@ class OpenRead:
         self._look_at = now + int(self._look_every * 1e6)
         new = split_states([name for name in discover(self._graph, self.node) if name not in self._known], self._known)
         for name in new:
-            yield from self._task.to_end(self._task.on_new_split(self.node.id, name))
+            yield self._task.on_new_split(self.node.id, name)
         self._known.update(new)
         self._splits.update(new)
         self._unfinished.update(new)
@@ -203,39 +231,41 @@ class OpenRead:
         if new:
             cast("GrowingReader", self._reader).add(dict.fromkeys(new))
 
-    def _on_wait(self, wait: Wait, now: int) -> Iterator[list[TaskOutput]]:
+    def _on_wait(self, wait: Wait, now: int) -> Calls:
         self.wakes_at = now + int(wait.seconds * 1e6)
         self.fileno = wait.fileno
         if self._look_at is not None:
             self.wakes_at = min(self.wakes_at, max(self._look_at, now))
-        yield from self._watermarks()
-        yield from self._on_quiet(now)
+        if self._watermarked is not None:
+            yield from self._on_watermarks(self._watermarked)
+        yield self._on_quiet(self._unfinished if self._asked is None else self._asked.quiet(), now)
         idle_at = self._task.idle_at(self.node.id)
         if idle_at is not None:  # a long wait must not hide that a split has become idle
             self.wakes_at = min(self.wakes_at, max(idle_at + self._unasked, now))
 
-    def _on_batches(
-        self, parts: Sequence[tuple[str, pa.RecordBatch] | BadRecord], now: int
-    ) -> Iterator[list[TaskOutput]]:
+    def _on_parts(self, parts: Sequence[tuple[str, pa.RecordBatch] | BadRecord], now: int) -> Calls:
+        task, read = self._task, self.node.id
         for part in parts:
             if isinstance(part, BadRecord):
-                yield from self._task.to_end(self._task.on_bad_record(self.node.id, part))
-            elif part[1].num_rows:
-                yield from self._on_rows(*part)
+                yield task.on_bad_record(read, part)
+                continue
+            split, batch = part
+            for rows in self._fitting(split, batch) if batch.num_rows else ():
+                if isinstance(rows, Rejected):
+                    yield task.on_unfit_rows(read, split, rows)
+                else:
+                    yield task.on_rows(read, split, rows)
         if self._asked is not None:
-            yield from self._on_quiet(now)
-        yield from self._watermarks()
+            yield self._on_quiet(self._asked.quiet(), now)
+        if self._watermarked is not None:
+            yield from self._on_watermarks(self._watermarked)
 
-    def _on_quiet(self, now: int) -> Iterator[list[TaskOutput]]:
-        quiet = self._unfinished if self._asked is None else self._asked.quiet()
-        if self.paused:
-            quiet = [split for split in quiet if split not in self.paused]
-        yield from self._task.to_end(self._task.on_quiet(self.node.id, quiet, now - self._unasked))
+    def _on_quiet(self, splits: Iterable[str], now: int) -> list[TaskOutput]:
+        quiet = [split for split in splits if split not in self.paused]
+        return self._task.on_quiet(self.node.id, quiet, now - self._unasked)
 
-    def _align(self) -> None:
+    def _align(self, reader: PausableReader) -> None:
         """Pause the splits that are too far ahead, and let the others go on (rule 5)."""
-        if self._pausable is None or self.ended:
-            return
         ahead = self._task.ahead(self.node.id)
         if ahead == self.paused:
             return
@@ -243,30 +273,24 @@ class OpenRead:
         self.wakes_at = None if self.paused - ahead else self.wakes_at  # those that go on may have something
         self.paused = ahead
         try:
-            self._pausable.pause(ahead)
+            reader.pause(ahead)
         except Exception as error:
             raise named(error, self.node) from error
 
-    def _on_rows(self, split: str, batch: pa.RecordBatch) -> Iterator[list[TaskOutput]]:
-        """Give the task rows in canonical columns, with their order where somebody goes by it."""
+    def _fitting(self, split: str, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch | Rejected]:
+        """The rows in canonical columns, with their order where somebody goes by it, and those that do not fit."""
+        fits = batch.schema.equals(self._schema)
         first = self._rows[split]
         self._rows[split] += batch.num_rows
         self.taken += batch.num_rows
         if self._ordered:
             batch = batch.append_column(ORDER, order_in_split(self._splits[split].number, first, batch.num_rows))
-        task, read = self._task, self.node.id
-        for part in salvage(batch, lambda rows: self._canonical(split, rows)):
-            if isinstance(part, Rejected):
-                yield from task.to_end(task.on_unfit_rows(read, split, part))
-            elif isinstance(part, pa.RecordBatch):
-                yield from task.to_end(task.on_rows(read, split, part))
+        return (batch,) if fits else salvage(batch, partial(self._cast, split))
 
-    def _canonical(self, split: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch]:
+    def _cast(self, split: str, batch: pa.RecordBatch) -> tuple[pa.RecordBatch]:
         schema = self._schema
         if self._ordered:
             schema = schema.append(batch.schema.field(batch.num_columns - 1))
-        if batch.schema is schema or batch.schema.equals(schema):
-            return (batch,)
         try:
             return (cast_batch(batch, schema),)
         except ValueError as error:
@@ -275,17 +299,16 @@ class OpenRead:
         except Exception as error:
             raise named(error, self.node) from error
 
-    def _watermarks(self) -> Iterator[list[TaskOutput]]:
-        if self._watermarked is not None:
-            for split in self._unfinished:
-                time = self._watermarked.watermark(split)
-                if time is not None:
-                    yield from self._task.to_end(self._task.on_watermark(self.node.id, split, time))
+    def _on_watermarks(self, reader: WatermarkedReader) -> Calls:
+        for split in self._unfinished:
+            time = reader.watermark(split)
+            if time is not None:
+                yield self._task.on_watermark(self.node.id, split, time)
 
-    def _on_ended(self, split: str) -> Iterator[list[TaskOutput]]:
+    def _on_ended(self, split: str) -> list[TaskOutput]:
         self._unfinished.discard(split)
         self.ended = self._all_ended()
-        yield from self._task.to_end(self._task.on_split_ended(self.node.id, split, last=self.ended))
+        return self._task.on_split_ended(self.node.id, split, last=self.ended)
 
     def drain(self) -> Iterator[list[TaskOutput]]:
         """End here, as if no split had another row. Taken as `poll` is."""

@@ -40,11 +40,12 @@ class SplitEventTime:
         self._marks = work.marks
         self._marked = {name: (time.watermark, time.state) for name, time in splits.items() if time is not None}
         self._schema = schema
-        self._replaces = schema.get_field_index(TIME)
+        self._place = schema.get_field_index(TIME)
+        self._field = schema.field(TIME)
         self.min_time = work.min_time
         self.clock = _restored_clock(work, splits)
 
-    def on_rows(self, split: str, batch: Batch) -> Batch:
+    def on_rows(self, split: str, batch: Batch) -> tuple[Batch]:
         """The batch with its event time; zero-copy where that equals a column.
 
         Raises DataError for a null time or one outside what int64 microseconds hold (rules 1, 11).
@@ -65,11 +66,11 @@ class SplitEventTime:
         if self._marks is not None:
             self._mark(self._marks, split, batch, times)
         self.clock.on_rows(split, greatest)
-        if batch.num_columns == self._replaces:
-            return batch.append_column(TIME, times)
+        if batch.num_columns == self._place:
+            return (batch.append_column(self._field, times),)
         columns = batch.columns
-        columns[self._replaces] = times
-        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        columns[self._place] = times
+        return (pa.RecordBatch.from_arrays(columns, schema=self._schema),)
 
     def _mark(self, marks: Marks, split: str, batch: Batch, times: pa.Array) -> None:
         before, state = self._marked.get(split, (MIN_TIME, None))

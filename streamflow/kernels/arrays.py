@@ -110,7 +110,7 @@ def least_and_greatest(column: pa.Array) -> tuple[int, int]:
         if _is_same(known, column):
             return found
     values = raw_values(column)
-    found = int(values.min()), int(values.max())
+    found = int(np.minimum.reduce(values)), int(np.maximum.reduce(values))
     _last_asked[:] = [(column, found)]
     return found
 

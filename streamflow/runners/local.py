@@ -102,6 +102,7 @@ class _LocalJob:
             splits={read: {name: state.times for name, state in own.items()} for read, own in splits.items()},
             memory=Memory(memory, spilled),
         )
+        self._clocked = self._task.goes_by_clock
         self._sinks = self._restored(base)
         self._reads = [OpenRead(graph, graph.nodes[read], self._task, own) for read, own in splits.items()]
         self._publishes = checkpoints is not None or not all(work.source.bounded for work in graph.reads().values())
@@ -152,13 +153,14 @@ class _LocalJob:
         publish_at = self._clock.monotonic() + self._interval
         for read in self._reads:
             self._take(read, read.start())
-        while not self._finished and not self._gives_up():
+        while not self._finished:
             if self._interrupt.asked:
-                self._tell(StopAsked())
+                if self._publishes:
+                    self._tell(StopAsked())
                 return
             now = self._clock.monotonic()
-            self._tell_time()
             if not self._poll_all(now):
+                self._tell_time()
                 self._wait(now)
             self._show(now)
             if self._publishes and now >= publish_at:
@@ -210,7 +212,7 @@ class _LocalJob:
                     read.wakes_at = None
 
     def _tell_time(self) -> None:
-        if self._task.goes_by_clock:
+        if self._clocked:
             self._carry_out_all(self._task.on_time(self._clock.now()))
 
     # -- what the task and the coordinator want

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -68,6 +69,7 @@ class SpillFiles:
             os.unlink(name)
 
 
+@cache
 def default_memory() -> int:
     """Bytes for a job's state where nobody says: half of the machine's memory, or of the limit of its control group."""
     try:

@@ -134,7 +134,9 @@ class Memory:
         return sum(container.resident for container in self._containers)
 
     def settle(self) -> None:
-        excess = self.resident - self._limit
+        excess = -self._limit
+        for container in self._containers:  # at every batch: no call but those of the containers
+            excess += container.resident
         if excess <= 0:
             return
         excess += self._limit // 4

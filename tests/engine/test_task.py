@@ -241,6 +241,31 @@ def test_rows_that_a_sink_refuses_in_between_become_letters_before_the_barrier_i
     assert [output.node if isinstance(output, Write) else "aligned" for output in rest] == [6, 6, 6, 4, "aligned"]
 
 
+def test_an_operator_between_two_items_is_asked_for_nothing_else_whatever_a_sink_refuses() -> None:
+    story: list[str] = []
+
+    class Flushed(Told):
+        def flush(self) -> Iterator[Output]:
+            story.append("flush")
+            yield from ()
+
+    cut = Flushed("cut", story, one_by_one)
+    made = task(node(1, Run(lambda: cut), Edge(0)), sink(2, Edge(1), on_error="skip"), pause_after=1)
+    made.on_rows(0, "a", rows(1, 2))
+    made.resume()
+    assert made.on_refused(2, Rejected(rows(1), (DataError("no"),))) == []
+    for _ in made.to_end([]):
+        pass
+    assert story == ["cut takes [1, 2] at 0", "cut is done", "flush"]
+
+
+def test_a_chain_may_be_longer_than_calls_may_nest() -> None:
+    count = 500
+    nodes = [node(i, Run(lambda: Told("one", [], same)), Edge(i - 1)) for i in range(1, count)]
+    made = task(*nodes, sink(count, Edge(count - 1)))
+    assert [n for outputs in made.to_end(made.on_rows(0, "a", rows(1, 2))) for n in written(outputs)] == [1, 2]
+
+
 def test_without_anything_pending_refused_rows_become_letters_in_one_call() -> None:
     class Copies(Told):
         def on_batch(self, port: int, batch: Batch) -> Iterator[Output]:

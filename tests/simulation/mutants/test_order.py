@@ -145,7 +145,7 @@ PROCESS, ORDER, COUNT = "operators/test_process.py", "rules/test_order.py", "ope
         "rows are numbered anew in each batch",
         13,
         edit(
-            OpenRead._on_rows,
+            OpenRead._fitting,
             "order_in_split(self._splits[split].number, first, batch.num_rows)",
             "order_in_split(self._splits[split].number, 0, batch.num_rows)",
         ),

@@ -50,7 +50,7 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "a read without a split is awake",
         3,
-        edit(OpenRead.start, "if not self._splits:", "if False:"),
+        edit(OpenRead._start, "if not self._splits:", "if False:"),
         by_test(f"{TIME}::test_3_a_worker_without_a_split_is_idle_and_holds_nobody"),
     ),
     Mutant(
@@ -86,7 +86,7 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "what is held for speed stays while others go on without the idle input",
         3,
-        edit(Chain.give, "if merged.idle:", "if False:"),
+        edit(Chain._to_operator, "if merged.idle:", "if False:"),
         by_test(f"{TIME}::test_3_a_partial_that_goes_idle_sends_what_it_holds"),
     ),
     Mutant(
@@ -98,7 +98,7 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "a split that is paused becomes idle",
         4,
-        edit(OpenRead._on_quiet, "if self.paused:", "if False:"),
+        edit(OpenRead._on_quiet, "if split not in self.paused", ""),
         by_test(f"{ALIGN}::test_4_a_split_that_waits_for_others_does_not_become_idle"),
     ),
     Mutant(
@@ -110,7 +110,7 @@ IDLE, TIME, ALIGN, MERGING = (
     Mutant(
         "silence counts while nobody listens",
         4,
-        edit(OpenRead.poll, "self._unasked += now - self.wakes_at", "pass"),
+        edit(OpenRead._poll, "self._unasked += now - self.wakes_at", "pass"),
         by_test(f"{ALIGN}::test_4_silence_counts_only_while_somebody_listens"),
     ),
     Mutant(
@@ -162,8 +162,8 @@ IDLE, TIME, ALIGN, MERGING = (
         5,
         edit(
             Task.on_trigger,
-            "return self._begin(self._align(self.reads(), barrier))",
-            "return [] if any(map(self.ahead, self.reads())) else self._begin(self._align(self.reads(), barrier))",
+            "self._align(self.reads(), barrier)",
+            "any(map(self.ahead, self.reads())) or self._align(self.reads(), barrier)",
         ),
         by_test(f"{ALIGN}::test_5_a_paused_split_passes_barriers_and_its_position_is_part_of_the_checkpoint"),
     ),
