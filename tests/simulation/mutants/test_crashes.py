@@ -394,6 +394,7 @@ def _right_results() -> Iterator[None]:
         yield
 
 
+@pytest.mark.integration
 @mutants(*PLANTED)
 def test_a_breach_of_the_protocol_is_found(mutant: Mutant) -> None:
     assert mutant.is_found()
