@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from streamflow.kernels.aggregate import AggregateSpec, result_of
 from streamflow.kernels.arrays import Int64s
+from streamflow.kernels.grouping import runs
 from streamflow.kernels.tally import Tally
 from streamflow.kernels.windows import FinalBound, Slices
 from streamflow.operators.base import Output, Pause
@@ -252,10 +253,10 @@ class WindowPartial:
         return calendar_state(self._window, "partial calendar")
 
     def _last_moments(self, slices: Int64s) -> pa.Array:
-        """The last microsecond of each slice: the event time of its partials."""
-        distinct, which = np.unique(slices, return_inverse=True)
-        ends = np.array([self._window.slice_bounds(int(number))[1] for number in distinct], np.int64)
-        return times_of(ends[which] - 1)
+        """The last microsecond of each slice, which are ascending: the event time of its partials."""
+        equal = runs(slices)
+        ends = np.array([self._window.slice_bounds(int(slices[start]))[1] for start, _ in equal], np.int64)
+        return times_of(np.repeat(ends - 1, [stop - start for start, stop in equal]))
 
 
 def _sizes(fired: Sequence[tuple[int, list[pa.RecordBatch]]]) -> list[int]:

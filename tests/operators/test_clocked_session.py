@@ -202,7 +202,7 @@ def play(
     delays = [given[1] if given is not None and given[0] == "time" else None for given in (early, late)]
     firing = {"lateness": lateness, "early": rows[0], "late": rows[1] or 1, "accumulate": accumulate}
     workers = Workers(1, gap, store, {**firing, "delays": tuple(delays)})
-    expected = naive.Sessions(gap, lateness, *rows, accumulate, early_after=delays[0], late_after=delays[1])
+    expected = naive.Sessions(gap, lateness, rows[0], rows[1], accumulate, early_after=delays[0], late_after=delays[1])
 
     def compare() -> None:
         if each and accumulate:

@@ -79,8 +79,7 @@ class Objects:
             del owner.n, owner.seen[:]
 
     def spill(self, part: int) -> None:
-        for _ in self.container.forget(part) or ():
-            pass
+        self.container.forget(part)
 
     def rows(self) -> dict[str, int]:
         rows = self.container.snapshot(1).rows
