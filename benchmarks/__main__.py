@@ -41,7 +41,7 @@ def main() -> int:
     kept = list(tables.measure(TABLE_BATCHES // (3 if options.quick else 1)))
     print(f"\nKeyed tables\n\n{report.aligned(report.table_rows(kept))}")
     calls = list(longest.measure(longest.KEYS // (5 if options.quick else 1)))
-    print("\nLongest call while a window of many keys is filled and fired, milliseconds of CPU time\n")
+    print("\nLongest call while a step of many keys is filled and fired, milliseconds of CPU time\n")
     print(report.aligned(report.longest_rows(calls)))
     starts = list(start.measure())
     print(f"\nStart\n\n{report.aligned(report.start_rows(starts))}\n")

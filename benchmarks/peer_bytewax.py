@@ -32,7 +32,7 @@ def main(folder: Path, batch: int) -> None:
     stream = op.input("rows", flow, TestingSource(rows, batch))
     means = op.stateful_map("mean", stream, running_mean)
     op.output("out", means, TestingSink(out))
-    gc.set_threshold(100_000, 50, 1000)  # as the other side has it: at the default it would be slower
+    gc.set_threshold(100_000, 2, 25_000)  # as the other side has it: at the default it would be slower
     started = time.process_time()
     run_main(flow)
     seconds = time.process_time() - started

@@ -90,7 +90,7 @@ def table_rows(measured: Iterable[Table]) -> Iterable[tuple[str, ...]]:
 
 
 def longest_rows(calls: Iterable[Longest]) -> Iterable[tuple[str, ...]]:
-    yield ("keys", "filling", "firing", "firing, all calls")
+    yield ("step", "filling", "firing", "firing, all calls")
     for one in calls:
         yield (one.name, *(f"{seconds * 1e3:.0f}" for seconds in (one.filling, one.firing, one.whole)))
 

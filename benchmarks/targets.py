@@ -51,7 +51,7 @@ def judge_tables(measured: Iterable[tables.Table]) -> Iterable[Verdict]:
 def judge_calls(calls: Iterable[Longest]) -> Iterable[Verdict]:
     for one in calls:
         longest = max(one.filling, one.firing)
-        text = f"{one.name} keys: the longest call takes {longest * 1e3:.0f} ms, at most {_LONGEST * 1e3:.0f}"
+        text = f"{one.name}: the longest call takes {longest * 1e3:.0f} ms, at most {_LONGEST * 1e3:.0f}"
         yield Verdict(text, longest <= _LONGEST)
 
 

@@ -6,7 +6,7 @@ job, and is never handed a collector. It declares its state; the host snapshots 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -19,12 +19,27 @@ from streamflow.state.container import Container
 class Pause:
     """Between two pieces of long work, where an operator can be left alone for a while.
 
-    Until it is asked for the next item, it gets no other call. It says so about every 64 k rows that it works on, so
+    Until it is asked for the next item, it gets no other call. It says so about every `PIECE` rows that it works on, so
     that no call into a task takes long (the task also pauses by itself, where many rows come out).
     """
 
 
+PIECE = 1 << 16
+"""About so many rows are worked on between two pauses."""
+
 Output: TypeAlias = "Batch | Watermark | Rejected | Pause"
+
+
+def by_pieces(length: int, work: Callable[[slice], Iterable[Output]]) -> Iterator[Output]:
+    """What `work` gives for `length` rows: it is given a piece of them at a time, with a pause between two.
+
+    >>> list(by_pieces(PIECE + 1, lambda piece: ()))
+    [Pause()]
+    """
+    for start in range(0, length, PIECE):
+        if start:
+            yield Pause()
+        yield from work(slice(start, start + PIECE))
 
 
 class Operator(Protocol):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from streamflow.kernels.arrays import Bools, Int64s
 from streamflow.kernels.sessions import Sessions
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.events import MAX_TIME
 from streamflow.operators.refining import Clocked
 from streamflow.operators.refining_session import DUE, RefiningSessions, least, taken_due, with_values
@@ -31,6 +31,9 @@ class ClockedSessions(Clocked, RefiningSessions):
 
     def _send_due(self, now: int) -> Iterator[Output]:
         for sessions in taken_due(self._open, now, by=1):
+            if isinstance(sessions, Pause):
+                yield sessions
+                continue
             watermarks = self._progress.of_rows(self._keys(sessions), sessions.num_rows)
             yield from self._fire_and_keep(sessions, np.ones(sessions.num_rows, np.bool_), watermarks)
         self._next_pane = self._open.earliest(by=1)

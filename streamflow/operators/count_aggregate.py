@@ -11,7 +11,7 @@ from streamflow.kernels.aggregate import AggregateSpec
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.ordering import top_rows
 from streamflow.kernels.windows import EndlessSlices
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.events import MAX_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import before_watermark
 from streamflow.operators.panes import PENDING, DiscardingPanes, Pairs
@@ -67,6 +67,7 @@ class CountAggregate:
         for rows in self._held.take_before(watermark.time):
             yield from self._count(rows)
             self._sweep()
+            yield Pause()
         if watermark.time == MAX_TIME:
             yield from self._send_rest()
         yield watermark

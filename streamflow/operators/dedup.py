@@ -11,7 +11,7 @@ import pyarrow as pa
 from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.grouping import group
 from streamflow.kernels.ordering import order
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.events import MAX_TIME, ORDER, TIME, Batch, Watermark
 from streamflow.operators.firing import before_watermark
 from streamflow.state.container import Container
@@ -65,6 +65,7 @@ class Dedup:
             for rows in self._held.take_before(watermark.time):
                 columns = [rows.column(place) for place in (self._time, *self._rest)]
                 yield from self._first_ones(rows.take(pa.array(order(columns, [False] * len(columns)))))
+                yield Pause()
         if self._within is not None and len(self._seen) > self._limit:
             self._sweep(watermark.time)
         yield watermark

@@ -15,7 +15,7 @@ from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.grouping import Groups, group
 from streamflow.kernels.windows import EndlessSlices, FinalBound, Slices
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, by_pieces
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import (
     CHANGE,
@@ -72,7 +72,7 @@ class Panes(Protocol):
         ...
 
     def fire(self, slots: Slots) -> Iterator[Output]:
-        """Send what these slots have not sent yet."""
+        """Send what these slots have not sent yet, in pieces."""
         ...
 
 
@@ -168,6 +168,9 @@ class AccumulatingPanes:
             yield from self.fire(full)
 
     def fire(self, slots: Slots) -> Iterator[Output]:
+        return by_pieces(len(slots), lambda piece: self._fire(slots[piece]))
+
+    def _fire(self, slots: Slots) -> Iterator[Output]:
         self.table.put(PENDING, slots, pa.array(np.zeros(len(slots), np.int64)))
         if self._clocked:
             self.table.put(DUE, slots, pa.array(np.full(len(slots), MAX_TIME)))
@@ -274,6 +277,9 @@ class DiscardingPanes:
         return found
 
     def fire(self, slots: Slots) -> Iterator[Output]:
+        return by_pieces(len(slots), lambda piece: self._fire(slots[piece]))
+
+    def _fire(self, slots: Slots) -> Iterator[Output]:
         self.table.put(PENDING, slots, pa.array(np.zeros(len(slots), np.int64)))
         if self._clocked:
             self.table.put(DUE, slots, pa.array(np.full(len(slots), MAX_TIME)))

@@ -7,7 +7,7 @@ over the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count, repeat
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from streamflow.kernels.arrays import Int64s, raw_values
 from streamflow.kernels.canonical import canonical_key
 from streamflow.kernels.ordering import argsort_pairs, order, packed_argsort, signed_codes
 from streamflow.kernels.rows import Record, arrow_type, columns_of_records
-from streamflow.operators.base import Output
+from streamflow.operators.base import Output, Pause
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MAX_TIME, MIN_TIME, ORDER, TIME, Batch, Watermark
 from streamflow.operators.firing import times_of
@@ -31,8 +31,12 @@ from streamflow.state.keyed_objects import KeyedObjects
 from streamflow.state.progress import Progress
 from streamflow.state.rows_by_time import RowsByTime
 
-PIECE = 16_384
-"""So many rows are given to the function before what it made of them is sent."""
+PIECE, TIMED_PIECE = 16_384, 8_192
+"""So many rows are given to the function, without or with timers, before what it made of them is sent and the host
+has its turn.
+"""
+_OWNERS = 2_048
+"""Of so many keys timers go off before that."""
 NEAR = 1_500
 """Of more objects the processor finds those sooner that are called in the order in which they lie in memory."""
 FIRINGS = 100_000
@@ -157,6 +161,7 @@ class Process:
         timers = [[timer.timer for timer in own] for own in (function.timers, function.clock_timers)]
         self._objects = KeyedObjects(key_types, function.prototype, function.cells, *timers)
         self._held = RowsByTime(held, self._key_places) if ordered else None
+        self._piece = TIMED_PIECE if function.timed else PIECE
         self._progress = Progress()
         hidden = [schema.field(TIME)] if self._has_time else []
         fields = [pa.field(name, arrow_type(shape)) for name, shape in function.record.fields]
@@ -180,7 +185,7 @@ class Process:
             for rows in self._held.take_before(passed):
                 yield from self._run_in_order(rows)
         yield from self._go_off(passed)
-        self._objects.forget(passed)
+        yield from self._forget(passed)
         yield watermark
 
     def flush(self) -> Iterable[Output]:
@@ -218,15 +223,28 @@ class Process:
 
     def _run_in_order(self, rows: pa.RecordBatch) -> Iterator[Output]:
         """Each key's rows by time, of one time by what the function takes. Of many keys, a key after the other."""
-        slots = self._objects.slots(self._keys_of(rows), rows.num_rows)
+        slots = yield from self._slots(rows)
         times = raw_values(rows.column(-1))
         by_key = len(self._objects) > NEAR
         if by_key or not bool((times[1:] > times[:-1]).all()):
             chosen = self._in_order(rows, slots, times, by_key)
             rows, slots, times = rows.take(pa.array(chosen)), slots[chosen], times[chosen]
-        for start in range(0, rows.num_rows, PIECE):
-            piece = slice(start, start + PIECE)
-            yield from self._run(rows.slice(start, PIECE), slots[piece], times[piece], None)
+        for start in range(0, rows.num_rows, self._piece):
+            piece = slice(start, start + self._piece)
+            if start:
+                yield Pause()
+            yield from self._run(rows.slice(start, self._piece), slots[piece], times[piece], None)
+
+    def _slots(self, rows: pa.RecordBatch) -> Generator[Output, None, Int64s]:
+        """The slot of every row's key. New keys get objects, which takes long where they are many."""
+        if rows.num_rows <= self._piece:
+            return self._objects.slots(self._keys_of(rows), rows.num_rows)
+        found = []
+        for start in range(0, rows.num_rows, self._piece):
+            piece = rows.slice(start, self._piece)
+            found.append(self._objects.slots(self._keys_of(piece), piece.num_rows))
+            yield Pause()
+        return np.concatenate(found)
 
     def _in_order(self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, by_key: bool) -> Int64s:
         major, minor = (slots, times) if by_key else (times, slots)
@@ -239,12 +257,14 @@ class Process:
 
     def _run_as_they_come(self, rows: pa.RecordBatch) -> Iterator[Output]:
         passed = self._progress.watermark
-        for start in range(0, rows.num_rows, PIECE):
-            piece = rows.slice(start, PIECE)
+        for start in range(0, rows.num_rows, self._piece):
+            if start:
+                yield Pause()
+            piece = rows.slice(start, self._piece)
             slots = self._objects.slots(self._keys_of(piece), piece.num_rows)
             times = np.maximum(raw_values(piece.column(-1)), passed) if self._has_time else np.zeros(len(slots), int)
             yield from self._run(piece, slots, times, passed)
-        self._objects.forget(passed)
+        yield from self._forget(passed)
 
     def _run(self, rows: pa.RecordBatch, slots: Int64s, times: Int64s, passed: int | None) -> Iterable[Output]:
         """Call the function for the rows. `passed`: the watermark that timers are judged by; None: the row's time."""
@@ -331,16 +351,21 @@ class Process:
                 self._objects.reschedule(owner)
         return made
 
+    def _forget(self, passed: int) -> Iterator[Pause]:
+        for _ in self._objects.forget(passed):
+            yield Pause()
+
     # -- timers
 
     def _go_off(self, passed: int) -> Iterator[Output]:
         """The alarms that the watermark has reached, of keys that had no later row."""
         made = _Made()
-        for owner in self._objects.schedule.due(passed):
+        for number, owner in enumerate(self._objects.schedule.due(passed), 1):
             self._fire(owner, passed, made)
             self._objects.reschedule(owner)
-            if len(made.records) >= PIECE:
+            if number % _OWNERS == 0 or len(made.records) >= PIECE:
                 yield from self._batches(made, sort=True)
+                yield Pause()
                 made = _Made()
         yield from self._batches(made, sort=True)
 
@@ -472,13 +497,14 @@ class ClockedProcess(Process):
     def _go_off_by_clock(self, until: int, reached: int, rounds: int = 0) -> Iterator[Output]:
         """The alarms up to `until`. `rounds`: how often timers of both kinds have set each other, at the end."""
         made = _Made()
-        for owner in self._objects.clock.due(until):
+        for number, owner in enumerate(self._objects.clock.due(until), 1):
             for alarm, handler, firings in _going_off(owner._clock_alarms, self._function.clock_timers, until, rounds):
                 self._objects.moment.clock = max(self._clock, alarm.at)
                 self._go(handler, owner, alarm, max(alarm.event, reached), firings, made)
             self._objects.reschedule(owner)
-            if len(made.records) >= PIECE:
+            if number % _OWNERS == 0 or len(made.records) >= PIECE:
                 yield from self._batches(made, sort=True)
+                yield Pause()
                 made = _Made()
         yield from self._batches(made, sort=True)
 

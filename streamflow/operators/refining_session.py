@@ -14,7 +14,7 @@ from streamflow.kernels.arrays import Bools, Int64s, raw_values
 from streamflow.kernels.equality import equal_rows
 from streamflow.kernels.grouping import Groups, group
 from streamflow.kernels.sessions import Sessions, merge_intervals, merge_rows, row_ends
-from streamflow.operators.base import Output
+from streamflow.operators.base import PIECE, Output, Pause
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import (
     CHANGE,
@@ -110,6 +110,7 @@ class RefiningSessions(Refining):
         fresh = self._raw_sessions(columns)
         touched = self._open.take_touched(self._keys(fresh), fresh.num_rows, MIN_TIME)
         sessions = self._merged(pa.concat_batches([touched, fresh])) if touched.num_rows else fresh
+        yield Pause()
         watermarks = self._progress.of_rows(self._keys(sessions), sessions.num_rows)
         over = (self._values(sessions, "~end") <= watermarks).astype(np.int64)
         yield from self._fire_and_keep(sessions, self._values(sessions, "~pending") >= self._limits[over], watermarks)
@@ -117,6 +118,9 @@ class RefiningSessions(Refining):
     def _pass(self, time: int) -> Iterator[Output]:
         """Also take back what could not be taken back later."""
         for sessions in taken_due(self._open, time):
+            if isinstance(sessions, Pause):
+                yield sessions
+                continue
             ends, stale, pending = (self._values(sessions, name) for name in ("~end", "~stale", "~pending"))
             before = self._progress.of_rows(self._keys(sessions), sessions.num_rows)
             dropped = self._drop_times(ends) <= time
@@ -124,8 +128,9 @@ class RefiningSessions(Refining):
             ending = dropped | ((ends > before) & (ends <= time))
             firing = last_chance | (ending & ((pending > 0) | (stale < MAX_TIME)))
             yield from self._fire_and_keep(sessions, firing, np.maximum(before, time))
-        for _ in taken_due(self._sent, time):
-            pass  # what stands of sessions that are dropped is final
+        for rows in taken_due(self._sent, time):  # what stands of sessions that are dropped is final
+            if isinstance(rows, Pause):
+                yield rows
         self._due = self._open.earliest()
 
     def _fire_and_keep(self, sessions: pa.RecordBatch, firing: Bools, watermarks: Int64s) -> Iterator[Output]:
@@ -313,12 +318,12 @@ class RefiningSessions(Refining):
         return times
 
 
-def taken_due(sessions: OpenSessions, time: int, by: int = 0) -> Iterator[pa.RecordBatch]:
-    """Take those that are due by `time`, also from files."""
-    in_memory = sessions.take_ended(time, by)
-    if in_memory.num_rows:
-        yield in_memory
-    yield from sessions.take_due(time, by)
+def taken_due(sessions: OpenSessions, time: int, by: int = 0) -> Iterator[pa.RecordBatch | Pause]:
+    """Take those that are due by `time`, also from files, in pieces."""
+    for rows in sessions.take_due(time, by, in_memory=True):
+        for start in range(0, rows.num_rows, PIECE):
+            yield rows.slice(start, PIECE)
+            yield Pause()
 
 
 def least(found: Sessions, values: Int64s) -> Int64s:

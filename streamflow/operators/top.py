@@ -17,7 +17,7 @@ from streamflow.kernels.arrays import Int64s, least_and_greatest, raw_values
 from streamflow.kernels.grouping import group
 from streamflow.kernels.sessions import merge_intervals
 from streamflow.kernels.windows import FinalBound, Slices
-from streamflow.operators.base import Output
+from streamflow.operators.base import PIECE, Output, Pause
 from streamflow.operators.contenders import ALL_TIME, Contenders, Ranking, Span, only, take_rows, within
 from streamflow.operators.events import MAX_TIME, MIN_TIME, TIME, Batch, Watermark
 from streamflow.operators.firing import (
@@ -30,6 +30,7 @@ from streamflow.operators.firing import (
     split_fired,
     times_of,
 )
+from streamflow.operators.key_parts import key_parts
 from streamflow.state.container import Container
 from streamflow.state.held_rows import HeldRows
 from streamflow.state.progress import Progress
@@ -88,7 +89,8 @@ class WindowTop:
         fields = [schema.field(place) for place in self._taken]
         self._input_end = schema.get_field_index(WINDOW_END) if self._bounded else -1
         self._ranking = Ranking(by, keys, pa.schema(fields))
-        self._held = HeldRows(pa.schema([*fields, END_FIELD]), [names.index(key) for key in keys])
+        self._key_places = [names.index(key) for key in keys]
+        self._held = HeldRows(pa.schema([*fields, END_FIELD]), self._key_places)
         self._limit = HELD
         self._earliest = MIN_TIME  # no window held ends before; MIN_TIME until what a restore brought has been seen
         self._contenders = Contenders(self._ranking, n)
@@ -120,7 +122,7 @@ class WindowTop:
             return
         for end, places in found:
             if end > self._progress.watermark:
-                self._hold(rows, places, np.full(len(places), end), end)
+                yield from self._hold(rows, places, np.full(len(places), end), end)
             elif self._stage == "local":
                 yield self._results(self._beside(rows, places, np.full(len(places), end)))
             else:
@@ -139,32 +141,36 @@ class WindowTop:
             if kept is not None:
                 places, ends = only(places, kept), ends[kept]
         if len(ends):
-            self._hold(rows, places, ends, int(ends.min()))
+            yield from self._hold(rows, places, ends, int(ends.min()))
 
-    def _hold(self, rows: pa.RecordBatch, places: Int64s | None, ends: Int64s, earliest: int) -> None:
+    def _hold(self, rows: pa.RecordBatch, places: Int64s | None, ends: Int64s, earliest: int) -> Iterator[Pause]:
         self._earliest = min(self._earliest, earliest)
         self._held.append(self._beside(rows, places, ends))
         if self._held.count > self._limit:
-            self._cut()
+            yield from self._cut()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         self._progress.advance(watermark.time)
         if self._earliest <= watermark.time:
-            rows = self._held.take()
-            fired, kept, self._earliest = split_fired(rows, rows.num_columns - 1, watermark.time)
-            self._held.append(kept)
+            fired, self._earliest = HeldRows(self._held.schema, self._key_places), MAX_TIME
+            for place, rows in enumerate(self._held.take_pieces(PIECE)):
+                if place:
+                    yield Pause()
+                due, kept, first = split_fired(rows, rows.num_columns - 1, watermark.time)
+                fired.append(due)
+                self._held.append(kept)
+                self._earliest = min(self._earliest, first)
             self._contenders.forget(watermark.time)
-            if fired.num_rows:
-                yield self._results(self._first(fired))
+            yield from self._send(fired)
             self._window.forget(self._window.closed(watermark.time))
         yield watermark
 
     def flush(self) -> Iterator[Output]:
         if self._stage != "local":
-            self._cut()
+            yield from self._cut()
         elif self._held.count:
             self._earliest = MAX_TIME
-            yield self._results(self._first(self._held.take()))
+            yield from self._send(self._held)
 
     def state(self) -> Mapping[str, Container]:
         if self._stage == "local":
@@ -221,10 +227,24 @@ class WindowTop:
             if len(places):
                 yield end, places
 
-    def _cut(self) -> None:
-        rows = self._first(self._held.take())
-        self._held.append(rows)
-        self._limit = max(HELD, 2 * rows.num_rows)
+    def _cut(self) -> Iterator[Pause]:
+        for rows in self._parts(self._held):
+            if isinstance(rows, Pause):
+                yield rows
+            else:
+                self._held.append(self._first(rows))
+        self._limit = max(HELD, 2 * self._held.count)
+
+    def _send(self, held: HeldRows) -> Iterator[Output]:
+        """The results of these rows, which do not stay; of many keys in parts by their hash."""
+        for rows in self._parts(held):
+            if isinstance(rows, Pause):
+                yield rows
+            elif rows.num_rows:
+                yield self._results(self._first(rows))
+
+    def _parts(self, held: HeldRows) -> Iterator[pa.RecordBatch | Pause]:
+        return iter((held.take(),)) if self._alone else key_parts(held, self._key_places)
 
     def _first(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The first n of each (window, key) of rows as they are held, by window."""
@@ -273,7 +293,8 @@ class SessionTop:
         self._gap = gap
         self._n = n
         self._ranking = Ranking(by, keys, schema)
-        self._held = HeldRows(pa.schema([*schema, START_FIELD, END_FIELD]), [schema.get_field_index(k) for k in keys])
+        self._key_places = [schema.get_field_index(key) for key in keys]
+        self._held = HeldRows(pa.schema([*schema, START_FIELD, END_FIELD]), self._key_places)
         self._limit = HELD
         self._earliest = MIN_TIME  # no session ends before; MIN_TIME until what a restore brought has been seen
         self._progress = Progress()
@@ -298,23 +319,17 @@ class SessionTop:
             columns = [*rows.columns, starts, pa.array(ends)]
             self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._held.schema))
             if self._held.count > self._limit:
-                self._merge()
+                return self._merge(MIN_TIME)
         return ()
 
     def on_watermark(self, watermark: Watermark) -> Iterator[Output]:
         self._progress.advance(watermark.time)
         if self._earliest <= watermark.time:
-            self._merge()
-            rows = self._held.take()
-            fired, kept, self._earliest = split_fired(rows, rows.num_columns - 1, watermark.time)
-            self._held.append(kept)
-            if fired.num_rows:
-                yield self._results(fired)
+            yield from self._merge(watermark.time)
         yield watermark
 
     def flush(self) -> Iterable[Output]:
-        self._merge()
-        return ()
+        return self._merge(MIN_TIME)
 
     def state(self) -> Mapping[str, Container]:
         return {"rows": self._held, "progress": self._progress}
@@ -322,18 +337,29 @@ class SessionTop:
     def _key_columns(self, rows: pa.RecordBatch) -> Sequence[pa.Array]:
         return [rows.column(key) for key in self._keys]
 
-    def _merge(self) -> None:
-        """Find the sessions of all rows held; keep the first n of each, with its bounds, together and in order."""
-        rows = self._held.take()
-        if rows.num_rows:
-            place = rows.num_columns - 2
-            starts, ends = raw_values(rows.column(place)), raw_values(rows.column(place + 1))
-            found = merge_intervals(group(self._key_columns(rows), rows.num_rows), starts, ends)
-            kept = self._ranking.top(rows, self._n, found.ids)
-            ids = found.ids[kept]
-            columns = [*take_rows(rows, kept).columns[:place], pa.array(found.starts[ids]), pa.array(found.ends[ids])]
-            self._held.append(pa.RecordBatch.from_arrays(columns, schema=self._held.schema))
+    def _merge(self, time: int) -> Iterator[Output]:
+        """Find the sessions of all rows held; send those that end by `time`, keep the first n rows of each other."""
+        self._earliest = MAX_TIME
+        for rows in key_parts(self._held, self._key_places):
+            if isinstance(rows, Pause):
+                yield rows
+            elif rows.num_rows:
+                fired, kept, first = split_fired(self._merged(rows), rows.num_columns - 1, time)
+                self._earliest = min(self._earliest, first)
+                self._held.append(kept)
+                if fired.num_rows:
+                    yield self._results(fired)
         self._limit = max(HELD, 2 * self._held.count)
+
+    def _merged(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The first n rows of each session, with its bounds, together and in order."""
+        place = rows.num_columns - 2
+        starts, ends = raw_values(rows.column(place)), raw_values(rows.column(place + 1))
+        found = merge_intervals(group(self._key_columns(rows), rows.num_rows), starts, ends)
+        kept = self._ranking.top(rows, self._n, found.ids)
+        ids = found.ids[kept]
+        columns = [*take_rows(rows, kept).columns[:place], pa.array(found.starts[ids]), pa.array(found.ends[ids])]
+        return pa.RecordBatch.from_arrays(columns, schema=self._held.schema)
 
     def _results(self, rows: pa.RecordBatch) -> Batch:
         starts, ends = (raw_values(rows.column(rows.num_columns - i)) for i in (2, 1))

@@ -20,6 +20,8 @@ Slots: TypeAlias = "npt.NDArray[np.int64]"
 _SMALLEST = 1024
 _LARGEST_CHUNK = 1 << 30
 """Bytes; a chunk's 32-bit offsets must be able to address it."""
+_LONGEST_CHUNK = 1 << 19
+"""Rows; to join more takes long."""
 _PART = 1 << 16
 """So many slots are copied at once."""
 
@@ -139,7 +141,8 @@ class FixedColumn:
 class ChunkedColumn:
     """Values in Arrow chunks; row r is the r-th over all chunks, so that joining neighbours moves no row.
 
-    Chunks are joined until each is more than twice as long as the next: there are few, a value is copied a few times.
+    Chunks are joined until each is long, or more than twice as long as the next: there are few, a value is copied a few
+    times.
     """
 
     def __init__(self, type_: pa.DataType) -> None:
@@ -175,7 +178,7 @@ class ChunkedColumn:
             return pa.array([], self._type)
         which = np.searchsorted(self._starts, rows, side="right") - 1
         rows -= self._starts.take(which)
-        order = np.argsort(which.astype(np.uint8), kind="stable")
+        order = np.argsort(which.astype(np.uint16), kind="stable")
         rows = rows.take(order)
         parts = []
         start = 0
@@ -213,7 +216,7 @@ class ChunkedColumn:
         chunks.append(values)
         sizes.append(values.nbytes)
         while len(chunks) > 1 and len(chunks[-2]) <= 2 * len(chunks[-1]):
-            if sizes[-2] + sizes[-1] > _LARGEST_CHUNK:
+            if sizes[-2] + sizes[-1] > _LARGEST_CHUNK or len(chunks[-2]) + len(chunks[-1]) > _LONGEST_CHUNK:
                 break
             last, size = chunks.pop(), sizes.pop()
             chunks[-1] = pa.concat_arrays([chunks[-1], last])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -47,6 +47,24 @@ class HeldRows(Container):
         if not chunks:
             return empty_batch(self.schema)
         return chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
+
+    def take_pieces(self, size: int) -> Iterator[pa.RecordBatch]:
+        """All rows in batches of at most `size`; from the first one on, what is appended is not among them."""
+        chunks = self._all()
+        self._forget()
+        piece: list[pa.RecordBatch] = []
+        rows = 0
+        for chunk in chunks:
+            start = 0
+            while start < chunk.num_rows:
+                piece.append(chunk.slice(start, size - rows))
+                rows += piece[-1].num_rows
+                start += piece[-1].num_rows
+                if rows == size:
+                    yield piece[0] if len(piece) == 1 else pa.concat_batches(piece)
+                    piece, rows = [], 0
+        if piece:
+            yield piece[0] if len(piece) == 1 else pa.concat_batches(piece)
 
     @property
     def resident(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from operator import attrgetter, is_not
@@ -37,6 +37,8 @@ from streamflow.state.schedule import SCHEDULES, Schedule
 KEY, ALARMS, CLOCK_ALARMS = "_key", "_alarms", "_clock_alarms"
 """Attributes of every object: its key's values as a tuple, its alarms in the order of the timers' names."""
 _FEW = 4096
+_STEP = 1 << 14
+"""So many objects are looked at in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,23 +145,26 @@ class KeyedObjects(Container):
         if self._clock_timers:
             self.clock.add(owner)
 
-    def forget(self, time: int) -> None:
-        """No call will be made for a time before: let go of objects that keep nothing, now and then."""
+    def forget(self, time: int) -> Iterator[None]:
+        """No call will be made for a time before: let go of objects that keep nothing, now and then, a step at a time.
+
+        Nothing else is to be called until it has come to its end.
+        """
         self._horizon = max(self._horizon, time)
         if len(self.schedule.went_off) + len(self.clock.went_off) > _FEW:
-            self._touch_called()
+            yield from self._touch_called()
         if self._count > 2 * self._live + _FEW:
-            self._sweep()
+            yield from self._sweep()
 
     def capture(self, groups: int) -> Capture:
         """Converts all values, for objects change in place."""
         self._check_attributes(self._all())
-        self._sweep()
+        _run(self._sweep())
         return self._captured(np.arange(self._count), groups, None)
 
     def begin(self, *, stands: bool) -> int | None:
         """See `streamflow.state.container.Incremental`."""
-        self._touch_called()
+        _run(self._touch_called())
         self.schedule.noting = self.clock.noting = True
         return self._table.begin(stands=stands)
 
@@ -264,24 +269,30 @@ class KeyedObjects(Container):
         objects: list[Any] = self._places[: self._count].tolist()
         return objects
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> Iterator[None]:
         """Let go of objects that keep nothing: slots change."""
-        keeps = self._keeping(self._all())
+        keeps = np.zeros(self._count, np.bool_)
+        for start in range(0, self._count, _STEP):
+            if start:
+                yield
+            piece = slice(start, min(start + _STEP, self._count))
+            keeps[piece] = self._keeping(self._places[piece].tolist())
         self._live = int(np.count_nonzero(keeps))
         if self._live < self._count:
-            self._touch_called()
+            yield from self._touch_called()
             self._table.retain([], lambda: keeps)
             self._places = self._places[: self._count][keeps]
             self._count = self._live
 
-    def _touch_called(self) -> None:
+    def _touch_called(self) -> Iterator[None]:
         """What has changed of those whose alarms went off, while nobody asked for their slots."""
-        owners = dict.fromkeys([*self.schedule.went_off, *self.clock.went_off])
-        self.schedule.went_off, self.clock.went_off = [], []
-        if owners:
-            values = zip(*(owner._key for owner in owners), strict=True)
-            keys = [pa.array(list(column), type_) for column, type_ in zip(values, self._keys.types, strict=True)]
-            self._table.touch(self._table.lookup_or_insert(keys, len(owners))[0])
+        for schedule in (self.schedule, self.clock):
+            while owners := dict.fromkeys(schedule.went_off[-_STEP:]):
+                del schedule.went_off[-_STEP:]
+                values = zip(*(owner._key for owner in owners), strict=True)
+                keys = [pa.array(list(column), type_) for column, type_ in zip(values, self._keys.types, strict=True)]
+                self._table.touch(self._table.lookup_or_insert(keys, len(owners))[0])
+                yield
 
     def _keeping(self, objects: Sequence[Any]) -> Bools:
         """Which objects keep something. Most show it by a value that is not the default; others are looked into."""
@@ -315,6 +326,11 @@ class KeyedObjects(Container):
 
 def _alarms_of(owner: Any) -> list[Alarm]:
     return [*owner._alarms, *owner._clock_alarms]
+
+
+def _run(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass
 
 
 def _encoded(cell: Cell, objects: Sequence[Any]) -> pa.Array:

@@ -138,6 +138,10 @@ class KeyedTable(Container):
         """The key columns at these slots, as new arrays."""
         return [stored.get(slots) for stored in self._keys]
 
+    def key(self, place: int, slots: Slots) -> pa.Array:
+        """One of the key columns at these slots."""
+        return self._keys[place].get(slots)
+
     def select(self, columns: Sequence[str], which: Callable[..., Bools]) -> Iterator[Slots]:
         """The slots of all keys that `which` is true of, some at a time; what was frozen comes into memory for it.
 

@@ -19,8 +19,10 @@ _NEVER = 2**63 - 1
 _HASH = "~hash"
 _FILE = 1 << 26
 """Files of fewer bytes are merged with those that follow them."""
-_BESIDE = 16
-"""Bytes that a segment in memory takes for each row, besides the row and its ends: its hash, its place among these."""
+_LARGEST = 1 << 18
+"""Segments of more rows are not made of others: that takes long, and a search little longer."""
+_BESIDE = 8
+"""Bytes that a segment in memory takes for each row, besides the row and its ends: its hash."""
 
 
 class OpenSessions(Container):
@@ -28,11 +30,11 @@ class OpenSessions(Container):
 
     A row may have several ends, each by a time of its own: `by` says which of them is meant.
 
-    Rows stand in immutable segments, each more than twice as long as the next, so that a row is copied a few times in
-    its life. A segment marks rows that were taken, and sorts its hashes when it is first searched. Finding k keys costs
-    a binary search each and segment; finding ends one comparison per row held (about 1 ms for a million). The longest
-    segments spill first, in the order of the hashes of their keys; a row that is found there comes back when it is
-    appended again.
+    Rows stand in immutable segments, each more than twice as long as the next, or long, so that a row is copied a few
+    times in its life. A segment marks rows that were taken, and sorts its hashes when it is first searched. Finding k
+    keys costs a binary search each and segment; finding ends one comparison per row held (about 1 ms for a million).
+    The longest segments spill first, in the order of the hashes of their keys; a row that is found there comes back
+    when it is appended again.
 
     `keys`, `ends`: positions of these columns in `schema`.
 
@@ -60,9 +62,18 @@ class OpenSessions(Container):
         if not rows.num_rows:
             return
         self.count += rows.num_rows
-        while self._segments and self._segments[-1].file is None and self._segments[-1].left <= 2 * rows.num_rows:
-            rows = pa.concat_batches([self._segments.pop().rest(), rows])
-        self._segments.append(_Segment(rows, [ends.copy() for ends in self._ends_of(rows)], self._keys))
+        joined = [rows]
+        length = rows.num_rows
+        while self._segments and self._segments[-1].file is None:
+            left = self._segments[-1].left
+            if left > 2 * length or left + length > _LARGEST:
+                break
+            joined.append(self._segments.pop().rest())
+            length += left
+        self._segments.append(self._segment(pa.concat_batches(joined[::-1]) if len(joined) > 1 else rows))
+
+    def _segment(self, rows: pa.RecordBatch) -> _Segment:
+        return _Segment(rows, [ends.copy() for ends in self._ends_of(rows)], self._keys)
 
     def take(self) -> pa.RecordBatch:
         """All rows as one batch; none stays."""
@@ -81,7 +92,6 @@ class OpenSessions(Container):
         `in_files`: False where `take_due` follows, for rows in files that are only due.
         """
         wanted = np.sort(hash_columns(keys, length))
-        wanted = wanted[np.diff(wanted, prepend=~wanted[:1]) != 0]
         due = {True: time, False: time if in_files else -_NEVER}
         taken = [segment.take(wanted, due[segment.file is None]) for segment in self._segments]
         self._tidy()
@@ -93,11 +103,16 @@ class OpenSessions(Container):
         self._tidy()
         return self._taken([rows for rows in taken if rows is not None])
 
-    def take_due(self, time: int, by: int = 0) -> Iterator[pa.RecordBatch]:
-        """The rows in files whose end is at or before `time`, file by file; they do not stay.
+    def take_due(self, time: int, by: int = 0, *, in_memory: bool = False) -> Iterator[pa.RecordBatch]:
+        """The rows in files, and those `in_memory`, whose end is at or before `time`, some at a time; they do not stay.
 
-        Meanwhile others may spill.
+        Meanwhile others may spill, and such as are not due may be appended.
         """
+        while in_memory and (due := [one for one in self._in_memory() if one.earliest(by) <= time]):
+            rows = due[-1].take_ended(time, by)
+            self._tidy()
+            if rows is not None:
+                yield rows
         while due := [one for one in self._segments if one.file is not None and one.earliest(by) <= time]:
             for segment in due:
                 if segment in self._segments and (rows := segment.take_ended(time, by)) is not None:
@@ -141,7 +156,7 @@ class OpenSessions(Container):
         file = store.put(pa.RecordBatch.from_arrays(columns, names=names).take(order))
         mapped = store.get(file)
         rows = pa.RecordBatch.from_arrays(mapped.columns[:-1], schema=self.schema)
-        index = raw_values(mapped.column(rows.num_columns)), np.empty(0, np.int64)
+        index = raw_values(mapped.column(rows.num_columns)).view(np.uint64)
         return _Segment(rows, self._ends_of(rows), self._keys, index=index, file=file)
 
     def _ends_of(self, rows: pa.RecordBatch) -> list[Int64s]:
@@ -151,11 +166,12 @@ class OpenSessions(Container):
         return [segment for segment in self._segments if segment.file is None]
 
     def _tidy(self) -> None:
-        """Forget segments of which nothing is left."""
+        """Forget segments of which nothing is left, and the rows that were taken of those of which little is."""
         for segment in self._segments:
             if not segment.left:
                 self._free(segment)
-        self._segments = [segment for segment in self._segments if segment.left]
+        kept = [segment for segment in self._segments if segment.left]
+        self._segments = [self._segment(segment.rest()) if segment.is_sparse else segment for segment in kept]
         self.count = sum(segment.left for segment in self._segments)
 
     def _free(self, segment: _Segment) -> None:
@@ -197,11 +213,15 @@ class _Segment:
     keys: tuple[int, ...]
     left: int = -1
     alive: Bools | None = None  # None: all
-    index: tuple[Hashes, Int64s] | None = None  # the hashes in order, and the row of each
+    index: Hashes | None = None  # in order; of rows in memory with the row's number in the lowest bits
     file: int | None = None
 
     def __post_init__(self) -> None:
         self.left = self.rows.num_rows
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.file is None and 4 * self.left < self.rows.num_rows
 
     def rest(self) -> pa.RecordBatch:
         return _living(self.rows, self.alive)
@@ -250,15 +270,18 @@ class _Segment:
                 ends[taken] = _NEVER
 
     def _find(self, wanted: Hashes) -> Int64s:
-        """The rows with one of these hashes, which are distinct and ascend."""
+        """The rows with hashes like one of these, which ascend."""
+        rows = self.rows.num_rows
+        low = np.uint64(0 if self.file is not None else (1 << (rows - 1).bit_length()) - 1)
         if self.index is None:
-            hashes = hash_columns([self.rows.column(key) for key in self.keys], self.rows.num_rows)
-            order = np.argsort(hashes)
-            self.index = hashes[order], order
-        hashes, order = self.index
-        first = np.searchsorted(hashes, wanted)
-        known = hashes[np.minimum(first, len(hashes) - 1)] == wanted
+            hashes = hash_columns([self.rows.column(key) for key in self.keys], rows)
+            self.index = hashes & ~low | np.arange(rows, dtype=np.uint64)
+            self.index.sort()
+        wanted = wanted & ~low
+        wanted = wanted[np.diff(wanted, prepend=~wanted[:1]) != 0]
+        first = np.searchsorted(self.index, wanted)
+        known = self.index[np.minimum(first, rows - 1)] & ~low == wanted
         first, wanted = first[known], wanted[known]
-        counts = np.searchsorted(hashes, wanted, side="right") - first
+        counts = np.searchsorted(self.index, wanted | low, side="right") - first
         places = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
-        return places if self.file is not None else order[places]
+        return places if self.file is not None else (self.index[places] & low).view(np.int64)

@@ -16,8 +16,10 @@ from streamflow.state.held_rows import HeldRows
 from streamflow.state.key_order import snapshot_of
 from streamflow.state.memory import RowSizes, SpillStore
 
-TAKEN = 1 << 18
+TAKEN = 1 << 16
 """About so many rows are taken at once, if they are not all of the same time."""
+_SAMPLES = 64
+"""Of the rows of each batch, to find out how many are due by when."""
 _FILE = 1 << 25
 """Bytes that are worth a file."""
 
@@ -131,8 +133,12 @@ class RowsByTime(Container):
         total = sum(count for _, count in due)
         if total <= TAKEN:
             return time
-        run, count = max(due, key=lambda one: one[1])
-        return min(time, max(self._runs[0][0] + 1, int(run.times[count * TAKEN // total])))
+        steps = [-(-count // _SAMPLES) for _, count in due]
+        samples = [run.times[:count:step] for (run, count), step in zip(due, steps, strict=True)]
+        weights = np.repeat(steps, [len(times) for times in samples])
+        order, times = packed_argsort(np.concatenate(samples))
+        place = min(int(np.searchsorted(np.cumsum(weights[order]), TAKEN)), len(times) - 1)
+        return min(time, max(self._runs[0][0] + 1, int(times[place])))
 
     def _take(self, time: int) -> pa.RecordBatch:
         parts = HeldRows(self.schema, self._keys)

@@ -55,7 +55,7 @@ class WindowTable(Container):
 
     def windows(self, slots: Slots) -> Int64s:
         """The window of each of these slots."""
-        return raw_values(self._table.keys(slots)[0])
+        return raw_values(self._table.key(0, slots))
 
     def select(self, columns: Sequence[str], which: Callable[..., Bools]) -> Iterator[Slots]:
         """The slots that `which` is true of, some at a time, as `KeyedTable.select`.
