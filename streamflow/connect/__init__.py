@@ -33,6 +33,7 @@ from streamflow.connect.sink import (
     Committable,
     Committer,
     KeepingWriter,
+    ProcessSink,
     RowsRefused,
     Sink,
     SinkContext,

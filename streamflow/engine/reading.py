@@ -30,6 +30,7 @@ from streamflow.engine.parts import Splits
 from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
 from streamflow.errors import DataError
+from streamflow.operators.base import Output
 from streamflow.operators.dead_letters import Rejected
 from streamflow.operators.events import MIN_TIME, ORDER
 from streamflow.operators.order import order_in_split
@@ -253,7 +254,7 @@ class OpenRead:
             for rows in self._fitting(split, batch) if batch.num_rows else ():
                 if isinstance(rows, Rejected):
                     yield task.on_unfit_rows(read, split, rows)
-                else:
+                elif isinstance(rows, pa.RecordBatch):
                     yield task.on_rows(read, split, rows)
         if self._asked is not None:
             yield self._on_quiet(self._asked.quiet(), now)
@@ -277,7 +278,7 @@ class OpenRead:
         except Exception as error:
             raise named(error, self.node) from error
 
-    def _fitting(self, split: str, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch | Rejected]:
+    def _fitting(self, split: str, batch: pa.RecordBatch) -> Iterable[Output]:
         """The rows in canonical columns, with their order where somebody goes by it, and those that do not fit."""
         fits = batch.schema.equals(self._schema)
         first = self._rows[split]

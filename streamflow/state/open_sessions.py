@@ -261,9 +261,9 @@ class _Segment:
         return due
 
     def _mark(self, taken: Int64s) -> None:
-        if self.alive is None:
-            self.alive = np.ones(self.rows.num_rows, np.bool_)
-        self.alive[taken] = False
+        alive = np.ones(self.rows.num_rows, np.bool_) if self.alive is None else self.alive
+        alive[taken] = False
+        self.alive = alive
         self.left -= len(taken)
         if self.file is None:
             for ends in self.ends:

@@ -177,8 +177,8 @@ def test_manifests_that_are_still_there_are_found_past_the_claims_between_them()
     for nonce in "abc":
         log = started(store, nonce)
         log.complete({"checkpoint": log.last})
-    for nonce in "de":
-        log = started(store, nonce)
+    started(store, "d")
+    log = started(store, "e")
     assert log.manifests(2) == [(4, {"checkpoint": 3}), (6, {"checkpoint": 5})]
     assert [number for number, _ in log.manifests(9)] == [2, 4, 6]
 

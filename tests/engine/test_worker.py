@@ -14,6 +14,7 @@ from streamflow_connectors import memory, parquet
 
 import streamflow as sf
 from streamflow.cluster.coordinator import assign
+from streamflow.connect.sink import TransactionalSink
 from streamflow.engine.clock import ManualClock
 from streamflow.engine.control import (
     Acknowledged,
@@ -137,7 +138,7 @@ class Pool:
 
     def commit(self, number: int, parts: Mapping[int, Acknowledged]) -> None:
         for work in self.graph.sinks().values():
-            if hasattr(work.sink, "committer"):
+            if isinstance(work.sink, TransactionalSink):
                 committables = [one for part in parts.values() for found in part.committables.values() for one in found]
                 work.sink.committer(JOB).commit(committables)
         for worker in self.workers:

@@ -115,7 +115,7 @@ class Subject:
 
 
 def _table(part: pa.Table | list[dict[str, object]], schema: pa.Schema) -> pa.Table:
-    table = part if isinstance(part, pa.Table) else pa.Table.from_pylist(part, schema=schema)
+    table = pa.Table.from_pylist(part, schema=schema) if isinstance(part, list) else part
     return pa.Table.from_batches(
         [cast_batch(batch, schema) for batch in table.select(schema.names).to_batches()], schema
     )

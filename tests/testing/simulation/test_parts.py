@@ -76,8 +76,10 @@ def test_a_source_gives_the_same_rows_from_any_position_and_forgets_what_was_ack
         reader = BrokerReader(broker, {"s": start})
         found: list[int] = []
         while not isinstance(result := reader.poll(3), Ended):
-            found += [n for part in result for n in part[1]["n"].to_pylist()] if isinstance(result, list) else []
+            parts = result if isinstance(result, list) else []
+            found += [n for part in parts if isinstance(part, tuple) for n in part[1]["n"].to_pylist()]
         assert found == [1, 2, 3, 4, 5][start:]
+    reader = BrokerReader(broker, {"s": 3})
     reader.committed({"s": 3})
     with pytest.raises(Forgotten, match="s is to be read from row 2, which was acknowledged"):
         BrokerReader(broker, {"s": 2})
