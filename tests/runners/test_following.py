@@ -150,3 +150,19 @@ def test_a_folder_may_be_empty_or_missing_at_first(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="follow='0s' is no time to wait"):
         jsonl.Source(tmp_path, SCHEMA, follow="0s")
     assert parquet.Source(tmp_path, SCHEMA).bounded
+
+
+def test_a_folder_without_a_file_holds_nobody(tmp_path: Path) -> None:
+    """Rule 3: a read that has no split is idle, and what it is united with goes on."""
+    made = sf.Flow("united")
+    empty = made.read("empty", parquet.Source(tmp_path, SCHEMA, follow="1s"), event_time="at")
+    table = pa.Table.from_pylist([{"at": START + timedelta(seconds=n), "n": n} for n in range(30)], SCHEMA)
+    rows = made.read("rows", memory.Source(table), event_time="at").union(empty)
+    rows.window(sf.tumbling("10s")).agg(rows=sf.count()).write("out", memory.Sink())
+    job = InlineJob(place(optimise(made.graph()), name="united", workers=2), max_rows=5)
+    for _ in range(300):
+        job.step()
+    job.trigger_checkpoint()
+    for _ in range(300):
+        job.step()
+    assert job.results()["out"]["rows"].to_pylist()[:2] == [10, 10]

@@ -51,7 +51,7 @@ IDLE, TIME, ALIGN, MERGING = (
         "a read without a split is awake",
         3,
         edit(OpenRead._start, "if not self._splits:", "if False:"),
-        by_test(f"{TIME}::test_3_a_worker_without_a_split_is_idle_and_holds_nobody"),
+        by_test("runners/test_following.py::test_a_folder_without_a_file_holds_nobody"),
     ),
     Mutant(
         "an input that wakes counts at once",
