@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from streamflow.cli.script import Script, script_option
+from streamflow.errors import UserError
 
 SUMMARY = "run a script's flow"
 DESCRIPTION = """\
@@ -37,12 +38,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--checkpoint", metavar="DIR", help="keep checkpoints there, and go on from the latest")
     parser.add_argument("--every", metavar="TIME", default="10s", help="between checkpoints, as 30s (default: 10s)")
+    parser.add_argument("--from-savepoint", metavar="DIR", help="start a new job from what `state copy` made")
     parser.add_argument("--restarts", metavar="N", type=int, help="of several workers, in a row (default: 5)")
     parser.add_argument("--memory", metavar="SIZE", help="for state, as 2GB (default: half of the machine's)")
     parser.add_argument("--spill-dir", metavar="DIR", help="where the rest goes (default: that for temporary files)")
     parser.usage = (
-        "streamflow run [-h] [--workers N [--restarts N]] [--checkpoint DIR [--every TIME]] [--memory SIZE] "
-        "[--spill-dir DIR] SCRIPT[:FUNCTION] [-- ARGUMENTS OF THE SCRIPT]"
+        "streamflow run [-h] [--workers N [--restarts N]] [--checkpoint DIR [--every TIME] [--from-savepoint DIR]] "
+        "[--memory SIZE] [--spill-dir DIR] SCRIPT[:FUNCTION] [-- ARGUMENTS OF THE SCRIPT]"
     )
 
 
@@ -54,9 +56,14 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
 
     flow = script.flow()
     target = script.target() if arguments.workers > 1 else None
+    checkpoint = None
+    if arguments.checkpoint is not None:
+        checkpoint = Checkpoints(arguments.checkpoint, arguments.every, savepoint=arguments.from_savepoint)
+    elif arguments.from_savepoint is not None:
+        raise UserError("--from-savepoint is for a job that keeps checkpoints", remedy="give --checkpoint DIR, too")
     asked = Options(
         workers=arguments.workers,
-        checkpoint=None if arguments.checkpoint is None else Checkpoints(arguments.checkpoint, arguments.every),
+        checkpoint=checkpoint,
         restarts=arguments.restarts,
         memory=arguments.memory,
         spill_dir=arguments.spill_dir,

@@ -24,6 +24,9 @@ examples:
   streamflow state ls checkpoints                              steps, rows, bytes; positions of splits
   streamflow state show checkpoints --step counts                   the rows of a step's state
   streamflow state query checkpoints --step counts --key user=7   those of one key
+  streamflow state copy checkpoints --to savepoints/before-v2     the whole of it, kept for you: a savepoint
+
+A new job starts from a savepoint with `streamflow run --from-savepoint DIR`.
 
 State lies in Arrow files, which any Arrow tool can read: `ls --files` names them.
 
@@ -36,7 +39,7 @@ _SHOWN = 20
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("ls", "show", "query"), help="what to do, see the examples")
+    parser.add_argument("action", choices=("ls", "show", "query", "copy"), help="what to do, see the examples")
     parser.add_argument("folder", metavar="DIR", help="what was given to --checkpoint")
     parser.add_argument(
         "--key", metavar="COLUMN=VALUE", action="append", default=[], help="of query: a key column and its value"
@@ -44,6 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", metavar="NAME", help="of show and query: the step, as `ls` has it")
     parser.add_argument("--rows", metavar="N", type=int, default=_SHOWN, help=f"at most so many (default: {_SHOWN})")
     parser.add_argument("--files", action="store_true", help="of ls: name the files")
+    parser.add_argument("--to", metavar="DIR", help="of copy: the folder that the savepoint is to be in")
 
 
 def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
@@ -58,6 +62,9 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
         raise UserError(
             f"{arguments.folder} holds no complete checkpoint", remedy="give the folder that --checkpoint had"
         )
+    if arguments.action == "copy":
+        _copy(store, manifest, arguments.to)
+        return 0
     if arguments.action == "ls":
         for line in _listing(store, manifest, arguments.folder if arguments.files else None):
             print(line)
@@ -66,6 +73,21 @@ def execute(arguments: argparse.Namespace, for_script: Sequence[str]) -> int:
     for address, rows in _state_of(store, manifest, arguments.step):
         _print_rows(address, _matching(rows, where), arguments.rows)
     return 0
+
+
+def _copy(store: CheckpointStore, manifest: Manifest, folder: str | None) -> None:
+    from streamflow.runners.savepoints import write_savepoint
+    from streamflow.state.stores import open_store
+
+    if folder is None:
+        raise UserError("--to is missing", remedy="name the folder that the savepoint is to be in")
+    if manifest.committables:
+        raise UserError(
+            f"what checkpoint {manifest.checkpoint} prepared is not published yet",
+            remedy="copy it again in a moment; if the job does not run, let it go on and stop it with Ctrl-C",
+        )
+    write_savepoint(manifest, store, open_store(folder))
+    print(f"{manifest.flow}: checkpoint {manifest.checkpoint} of job {manifest.job} is in {folder}")
 
 
 def _listing(store: CheckpointStore, manifest: Manifest, folder: str | None) -> Iterator[str]:

@@ -49,6 +49,35 @@ def test_query_finds_a_key(checkpoints: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.splitlines() == ["table: 1 rows", "  key.user='ann', value.~n.count=2"]
 
 
+def test_a_new_job_starts_from_a_copy(checkpoints: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    savepoint = tmp_path / "savepoint"
+    assert main(["state", "copy", str(checkpoints), "--to", str(savepoint)]) == 0
+    assert capsys.readouterr().out.endswith(f" is in {savepoint}\n")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    run = ["run", str(script), "--from-savepoint", str(savepoint)]
+    assert main([*run, "--checkpoint", str(tmp_path / "new"), "--", "--out", str(tmp_path / "out")]) == 0
+    assert "0 rows in" in capsys.readouterr().err
+    assert main(["state", "show", str(tmp_path / "new"), "--step", "counts"]) == 0
+    assert capsys.readouterr().out.startswith("table: 2 rows")
+    assert main(run) == 2
+    assert "give --checkpoint DIR, too" in capsys.readouterr().err
+
+
+SCRIPT = """
+import pyarrow as pa
+import streamflow as sf
+from streamflow_connectors import jsonl, memory
+
+def build(out: str = "out") -> sf.Flow:
+    rows = pa.table({"user": ["ann", "bob", "ann"], "at": pa.array([0, 1, 2], pa.timestamp("us", "UTC"))})
+    flow = sf.Flow("counts")
+    read = flow.read("rows", memory.Source(rows), event_time="at")
+    read.key_by("user").agg(n=sf.count()).step("counts").changes().write("out", jsonl.Sink(out))
+    return flow
+"""
+
+
 def test_looking_does_not_take_the_job_over(checkpoints: Path) -> None:
     before = sorted(path.name for path in (checkpoints / "log").iterdir())
     main(["state", "ls", str(checkpoints)])
@@ -64,6 +93,7 @@ def test_looking_does_not_take_the_job_over(checkpoints: Path) -> None:
         (["show", "{}", "--step", "sums"], "its steps with state are 'counts'"),
         (["query", "{}", "--step", "counts"], "write --key column=value"),
         (["query", "{}", "--step", "counts", "--key", "ann"], "'ann' is no key"),
+        (["copy", "{}"], "--to is missing"),
         (["ls", "{}", "more"], "streamflow state does not know more"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Breaches of rules 2, 6, 7, 14 and 21 to 35: each is found by the simulation within `SEEDS` runs.
+"""Breaches of rules 2, 6, 7, 14, 21 to 31, 35 and 39: each is found by the simulation within `SEEDS` runs.
 
 `python -m tests.simulation.mutants.test_crashes` prints after how many.
 """

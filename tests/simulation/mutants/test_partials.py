@@ -1,4 +1,4 @@
-"""Breaches of rules 14 and 15: partial aggregates ahead of an exchange, shared slices."""
+"""Breaches of rule 14: partial aggregates ahead of an exchange, shared slices."""
 
 from __future__ import annotations
 
