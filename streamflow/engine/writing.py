@@ -108,7 +108,7 @@ class Sinks:
             for part in state.get(kept_address(sink.node), ()):
                 rows = part.slice(groups)
                 if rows.num_rows:
-                    at_sink(sink.node, sink.put, rows.select(sink.work.schema.names).cast(sink.work.schema))
+                    at_sink(sink.node, sink.writer.write, rows.select(sink.work.schema.names).cast(sink.work.schema))
 
     def prepared(self, checkpoint: int) -> Mapping[str, Sequence[Committable]]:
         """By step, all that was prepared up to a checkpoint and is not known to be committed (rule 26)."""

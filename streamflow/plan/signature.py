@@ -29,7 +29,11 @@ def signature(node: Node) -> str:
         case Dedup():
             return f"dedup by {_keys(node, node.keys)}, {node.keep}; {_columns(node)}"
         case Process():
-            cells = ", ".join(f"{field.name}: {field.type}" for field in node.function.state)
+            clocked = {name for name, _ in node.function.clock_timers}
+            cells = ", ".join(
+                f"{field.name}: {field.type}{' by the clock' if field.name in clocked else ''}"
+                for field in node.function.state
+            )
             waiting = f"; {_columns(node)}" if node.ordered else ""
             return f"process by {_keys(node, node.keys)}: {cells}{waiting}"
         case _:

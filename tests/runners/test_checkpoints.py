@@ -136,6 +136,7 @@ def test_files_that_are_not_full_go_on_over_checkpoints_and_failures(tmp_path: P
         assert list((tmp_path / "out" / "rows").glob("*.parquet")) == []
     result = sf.run(build, out=str(tmp_path / "out"), checkpoint=store)
     assert 0 < result.rows_in < ROWS
+    assert result.rows_out == result.rows_in  # what was kept was counted when it came
     [file] = (tmp_path / "out" / "rows").glob("*.parquet")
     assert sorted(pq.read_table(file)["n"].to_pylist()) == list(range(ROWS))
 

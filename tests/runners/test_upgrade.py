@@ -47,6 +47,20 @@ class LatestText(sf.KeyedFunction):
         return Seen(n)
 
 
+class Reminder(sf.KeyedFunction):
+    due = sf.timer()
+
+    def on_row(self, n: int) -> Seen:
+        return Seen(n)
+
+    def on_due(self) -> Seen:
+        return Seen(0)
+
+
+class ClockReminder(Reminder):
+    due = sf.timer("processing")
+
+
 def windowed(**aggregates: sf.Expr) -> Step:
     return lambda rows: rows.key_by("k").window(SECOND).agg(**aggregates)
 
@@ -74,6 +88,8 @@ STEPS: Mapping[str, Step] = {
     "top 2": lambda rows: rows.key_by("k").window(SECOND).top(2, by="n"),
     "top 3": lambda rows: rows.key_by("k").window(SECOND).top(3, by="n"),
     "latest": lambda rows: rows.key_by("k").process(Latest()),
+    "timer": lambda rows: rows.key_by("k").process(Reminder()),
+    "timer by the clock": lambda rows: rows.key_by("k").process(ClockReminder()),
     "latest text": lambda rows: rows.key_by("k").process(LatestText()),
 }
 OF_ONE_SUM = {"sum", "sum of another expression", "sum of some rows"}
