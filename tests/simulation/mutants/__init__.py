@@ -9,6 +9,7 @@ rewritten, the mutant says that it no longer fits, and is written anew.
 from __future__ import annotations
 
 import inspect
+import signal
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -116,15 +117,34 @@ def replace(owner: Any, name: str, value: Any) -> Patch:
 # -- ways of finding them
 
 
+LONGEST = 20
+"""Seconds after which a test that a fault makes run for ever has failed."""
+
+
 def by_test(test: str) -> Find:
-    """A test by its place below `tests/`: `rules/test_time.py::test_6_...`. Found if one of its cases fails."""
+    """A test by its place below `tests/`: `rules/test_time.py::test_6_...`. Found if a case fails, or hangs."""
 
     def find() -> bool:
-        code = pytest.main([str(_ROOT / "tests" / test), "-x", "-p", "no:cacheprovider", "-p", "no:terminal"])
+        with _bounded():
+            code = pytest.main([str(_ROOT / "tests" / test), "-x", "-p", "no:cacheprovider", "-p", "no:terminal"])
         assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), f"{test} was not run: {code}"
         return code == pytest.ExitCode.TESTS_FAILED
 
     return find
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    def too_long(*_: object) -> None:
+        raise TimeoutError(f"the test still runs after {LONGEST} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(LONGEST)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def by_seeds(check: Callable[[int], object], seeds: int) -> Find:
