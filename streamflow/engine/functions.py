@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from streamflow.engine.closing import close_all
 from streamflow.engine.naming import named
 from streamflow.plan.openable import method
 from streamflow.plan.physical import PhysicalGraph, PhysicalNode
@@ -43,15 +44,8 @@ class OpenFunctions:
 
     def close(self) -> None:
         """Close those that are open; a second call does nothing."""
-        errors: list[Exception] = []
-        while self._opened:
-            try:
-                thing, node = self._opened.pop()
-                _call(thing, "close", node)
-            except Exception as error:  # noqa: BLE001 - whatever one raises, the others are closed
-                errors.append(error)
-        if errors and sys.exc_info()[0] is None:
-            raise errors[0]
+        opened, self._opened = self._opened, []
+        close_all(partial(_call, thing, "close", node) for thing, node in reversed(opened))
 
 
 def _call(thing: object, name: str, node: PhysicalNode) -> None:

@@ -40,6 +40,9 @@ from streamflow.plan.physical import PhysicalGraph, PhysicalNode, ReadSplits, Sp
 Calls: TypeAlias = "Iterator[list[TaskOutput]]"
 """Calls into a task, by what each gave. What one has left to do is done before the next."""
 
+MAX_ROWS = 16_384
+"""The most rows that a reader is asked for at once."""
+
 
 def discover(graph: PhysicalGraph, node: PhysicalNode) -> list[str]:
     """A read's splits in the order in which they are to be opened: by the least event time they may hold (rule 2)."""

@@ -41,7 +41,7 @@ from streamflow.engine.links import Links
 from streamflow.engine.outputs import Aligned, Channel, Finished, Send, TaskOutput, Write
 from streamflow.engine.pace import Pace
 from streamflow.engine.parts import Files
-from streamflow.engine.reading import OpenRead
+from streamflow.engine.reading import MAX_ROWS, OpenRead
 from streamflow.engine.split_state import SplitState
 from streamflow.engine.task import Task
 from streamflow.engine.writing import Sinks
@@ -53,8 +53,6 @@ from streamflow.state.captured import Captured, whole
 from streamflow.state.files import read_all
 from streamflow.state.memory import Memory
 from streamflow.state.store import CheckpointStore
-
-MAX_ROWS = 16_384
 
 Calls: TypeAlias = "Iterator[list[TaskOutput]]"
 """Calls into a task, made one by one; what each gave."""
@@ -134,6 +132,7 @@ class Worker:
         self._under_way: list[deque[Calls]] = [deque() for _ in range(graph.stages)]
         """By stage: what its task has begun, and behind it what it is given next."""
         self._unfinished = set(range(graph.stages))
+        self._last_first = tuple(reversed(range(graph.stages)))
         self._parts: dict[int, _Part] = {}
         self._open = ExitStack()
 
@@ -255,7 +254,7 @@ class Worker:
 
     def _step(self, now: int) -> bool:
         self.links.release(now)
-        for stage in reversed(range(self._graph.stages)):
+        for stage in self._last_first:
             if not self.links.has_room(stage):
                 continue
             calls = self._under_way[stage] or self._next(stage, now)

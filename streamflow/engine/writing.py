@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar, cast
@@ -18,6 +17,7 @@ from streamflow.connect.sink import (
     TransactionalWriter,
     Writer,
 )
+from streamflow.engine.closing import close_all
 from streamflow.engine.delivery import Delivery
 from streamflow.engine.naming import named
 from streamflow.operators.dead_letters import Rejected
@@ -125,15 +125,8 @@ class Sinks:
 
     def close(self) -> None:
         """Let go of everything; what was not committed is not published. Of several errors the first counts."""
-        errors: list[Exception] = []
-        for sink in self._open.values():
-            try:
-                sink.writer.close()
-            except Exception as error:  # noqa: BLE001 - whatever one raises, the others are closed
-                errors.append(error)
-        self._open.clear()
-        if errors and sys.exc_info()[0] is None:
-            raise errors[0]
+        opened, self._open = self._open, {}
+        close_all(sink.writer.close for sink in opened.values())
 
 
 def kept_address(node: PhysicalNode) -> str:

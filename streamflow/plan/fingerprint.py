@@ -15,7 +15,7 @@ import hashlib
 import re
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -30,6 +30,7 @@ import pyarrow as pa
 from streamflow.errors import Location
 from streamflow.plan.logical.names import walk
 from streamflow.plan.logical.nodes import LogicalNode, Write, inputs
+from streamflow.state.keyed_kind import codes
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), date, datetime, timedelta, timezone, Decimal, PurePath)
 _OURS = ("streamflow", "streamflow_connectors")
@@ -142,7 +143,7 @@ class _Text:
         closed = [self.of(cell.cell_contents) for cell in function.__closure__ or () if _is_filled(cell)]
         given = [self.of(function.__defaults__), self.of(function.__kwdefaults__)]
         named = function.__globals__
-        names = sorted({name for code in _codes(function.__code__) for name in code.co_names if name in named})
+        names = sorted({name for code in codes(function.__code__) for name in code.co_names if name in named})
         used = [f"{name}={text}" for name in names if (text := self._global(name, named[name])) is not None]
         return f"{_origin(function)}[{self._code(function.__code__)}; {given}; {closed}; {used}]"
 
@@ -170,14 +171,6 @@ class _Text:
         shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
         return f"{code.co_code.hex()} {shape} {names} {self.of(code.co_consts)} {code.co_exceptiontable.hex()}"
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    """The code and those of the functions that are written in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
 
 
 def _is_frozen(value: Any) -> bool:

@@ -8,7 +8,6 @@ unbounded one also has one every `INTERVAL`.
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterable
 from typing import assert_never
@@ -30,12 +29,13 @@ from streamflow.cluster.coordinator import (
 from streamflow.cluster.events import Claimed
 from streamflow.cluster.manifest import Manifest, manifest_of
 from streamflow.engine.clock import SystemClock
+from streamflow.engine.closing import close_all
 from streamflow.engine.durable import StateWriter
 from streamflow.engine.error_budget import check_budget, dead_rows, skipped_rows
 from streamflow.engine.functions import OpenFunctions
 from streamflow.engine.outputs import Aligned, Finished, Send, TaskOutput, Write
 from streamflow.engine.parts import Files, Splits
-from streamflow.engine.reading import OpenRead, discover_all
+from streamflow.engine.reading import MAX_ROWS, OpenRead, discover_all
 from streamflow.engine.task import Task
 from streamflow.engine.writing import Sinks
 from streamflow.errors import EngineError
@@ -52,7 +52,6 @@ from streamflow.state.files import read_all
 from streamflow.state.memory import Memory
 from streamflow.state.store import StateFile
 
-MAX_ROWS = 16_384
 INTERVAL = 10_000_000
 """How often an unbounded job publishes, in microseconds."""
 
@@ -308,11 +307,4 @@ class _LocalJob:
 
     def close(self) -> None:
         """Let go of everything; what was not committed is not published. Of several errors the first counts."""
-        errors: list[Exception] = []
-        for closing in [read.close for read in self._reads] + [self._sinks.close]:
-            try:
-                closing()
-            except Exception as error:  # noqa: BLE001 - whatever one raises, the others are closed
-                errors.append(error)
-        if errors and sys.exc_info()[0] is None:
-            raise errors[0]
+        close_all([*(read.close for read in self._reads), self._sinks.close])

@@ -56,7 +56,7 @@ def _deletes(kind: type) -> bool:
             continue
         seen.add(function)
         named = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]
-        for code in _codes(function.__code__):
+        for code in codes(function.__code__):
             if _DELETE in code.co_code[::2] or not _DELETERS.isdisjoint(code.co_names):
                 return True
             named += [function.__globals__.get(name) for name in code.co_names]
@@ -77,9 +77,9 @@ def _functions(value: object) -> Iterator[FunctionType]:
             yield from _functions(value.func)
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def codes(code: CodeType) -> Iterator[CodeType]:
     """A function's code, and that of the functions within it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _codes(constant)
+            yield from codes(constant)
